@@ -1,0 +1,77 @@
+# Needs Python 3.11 or newer and make; uv makes the installation faster. Nothing is installed outside of .venv.
+
+.DEFAULT_GOAL := setup
+.DELETE_ON_ERROR:
+SHELL := /bin/sh
+
+VENV := .venv
+BIN := $(VENV)/bin
+# The first of these that is new enough makes .venv.
+PYTHON ?= python3 python3.14 python3.13 python3.12 python3.11 python
+# make UV= installs with pip although there is a uv.
+UV = $(shell command -v uv)
+INSTALL = $(if $(UV),uv pip install --quiet --python $(BIN)/python,$(BIN)/python -m pip install --quiet)
+# Options of `ordermgmt run`: make run ARGS="--guide"
+ARGS ?=
+# Options of pytest: make test TESTS="tests/unit -k tokens"
+TESTS ?=
+
+.PHONY: setup run demo guide test lint types format lock clean
+
+setup: $(VENV)/.dev  ## everything for work on the project
+
+# exec: signals go straight to Python, so that the first Ctrl-C drains and the second one ends.
+run: $(VENV)/.run  ## start the suite
+	@exec $(BIN)/python -m ordermgmt run $(ARGS)
+
+demo: $(VENV)/.run  ## walk the story with live tokens, against a running suite
+	@PATH="$(CURDIR)/$(BIN):$$PATH" scripts/demo.sh
+
+guide: $(VENV)/.run  ## replay the guide's exchanges, against `make run ARGS=--guide`
+	@PATH="$(CURDIR)/$(BIN):$$PATH" scripts/guide.sh
+
+test: lint types  ## all checks
+	$(BIN)/pytest $(TESTS)
+
+# The import contracts in .importlinter run with the tests (tests/test_architecture.py).
+lint: $(VENV)/.dev  ## style, and what goes wrong in async code
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/flake8 ordermgmt tests supervisor.py
+
+types: $(VENV)/.dev  ## types, strictly
+	$(BIN)/mypy
+
+format: $(VENV)/.dev  ## let ruff write the files
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:  ## what was installed and cached; certs/ and var/ are data and stay
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Newer versions: make lock LOCK=--upgrade
+LOCK ?=
+COMPILE = uv pip compile pyproject.toml --no-config --quiet --universal --python-version 3.11 --generate-hashes \
+	--custom-compile-command "make lock" $(LOCK)
+
+lock:  ## requirements/*.txt from pyproject.toml (needs uv)
+	$(COMPILE) --group build --output-file requirements/run.txt
+	$(COMPILE) --group build --group test --group lint --constraints requirements/run.txt \
+		--output-file requirements/dev.txt
+
+# One stamp per set of packages: a second `make run` looks at a few dates and starts.
+$(VENV)/.%: requirements/%.txt $(VENV)/pyvenv.cfg pyproject.toml
+	$(INSTALL) --require-hashes --requirement $<
+	$(INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/pyvenv.cfg:
+	@for python in $(PYTHON); do \
+		if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+			echo "$$python -m venv $(VENV)"; \
+			exec "$$python" -m venv $(VENV); \
+		fi; \
+	done; \
+	echo "No Python 3.11 or newer among: $(PYTHON). Name one: make PYTHON=/path/to/python3" >&2; \
+	exit 1

@@ -1,0 +1,257 @@
+"""The command line: `ordermgmt`, `python -m ordermgmt`, and through the door `python supervisor.py`.
+
+Exit codes: 0 well, 1 it did not go well, 2 the command line makes no sense, 130 ended by a second signal.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import click
+import msgspec
+import trio
+
+from ordermgmt.pki import files as pki
+from ordermgmt.clock import SystemClock
+from ordermgmt.config import Config, load_config
+from ordermgmt.errors import Error, StartError
+from ordermgmt.ids import new_id
+from ordermgmt.inventory.contract import Goods, Item, is_name
+from ordermgmt.inventory.domain import Key
+from ordermgmt.inventory.main import open_inventory
+from ordermgmt.inventory.operations import Inventory
+from ordermgmt.net import TcpNetwork, format_address
+from ordermgmt.runtime import Runtime
+from ordermgmt.supervision.child import ServiceFailed, one_line
+from ordermgmt.supervision.health import State
+from ordermgmt.supervision.signals import watch
+from ordermgmt.system import Service, Suite, data_folder, select, service_names
+from ordermgmt.telemetry.console import ServiceRow, show_startup
+from ordermgmt.telemetry.logs import configure_logs, get_logger
+from ordermgmt.threads import WorkerThreads
+
+__all__ = ["main"]
+
+T = TypeVar("T")
+
+ENDED_BY_SIGNAL = 130
+
+
+class _Line(click.ClickException):
+    """A failure that a person can do something about: one line, and a non-zero exit."""
+
+
+config_option = click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    envvar="ORDERMGMT_CONFIG",
+    help="TOML file with settings; see docs/config.md.",
+)
+
+
+@click.group()
+def main() -> None:
+    """Secured order management: STS, gateway, order and inventory service under one supervisor."""
+
+
+@main.command()
+@config_option
+@click.option("--guide", is_flag=True, help="Trust the guide's published tokens, on loopback, over var/guide/.")
+@click.argument("services", nargs=-1)
+def run(config_file: Path | None, services: tuple[str, ...], *, guide: bool) -> None:
+    """Run SERVICES, all of them if none is named, until a signal ends them.
+
+    The first SIGTERM or Ctrl-C finishes what is in flight, the second ends at once.
+    """
+    config = _config(config_file)
+    configure_logs(sys.stderr, pretty=sys.stderr.isatty())
+    with _one_line():
+        chosen = select(services)
+        _make_certificates(config, [service.name for service in chosen])
+        ended_well = trio.run(_run, config, chosen, guide)
+    if not ended_well:
+        raise SystemExit(ENDED_BY_SIGNAL)
+
+
+@main.group()
+def certs() -> None:
+    """The certificates of the suite."""
+
+
+@certs.command("show")
+@config_option
+def certs_show(config_file: Path | None) -> None:
+    """Show every certificate: whose it is, for which names, and how long it is still good."""
+    config = _config(config_file)
+    with _one_line():
+        rows = pki.describe(Path(config.suite.certs), SystemClock().now())
+    for row in rows:
+        click.echo(f"{row.name:<12}{row.role:<11}{row.days_left:>5} days  {row.uri or '-'}")
+        click.echo(f"{'':<12}{', '.join(row.names) or '-'}")
+        click.echo(f"{'':<12}{row.not_before:%Y-%m-%d} to {row.not_after:%Y-%m-%d}  x5t#S256 {row.thumbprint}")
+
+
+@certs.command("issue")
+@config_option
+@click.argument("name")
+def certs_issue(config_file: Path | None, name: str) -> None:
+    """Issue a certificate and key for NAME, in place of those that there may be."""
+    suite = _config(config_file).suite
+    with _one_line():
+        click.echo(pki.issue(Path(suite.certs), name, suite.names, suite.trust_domain, SystemClock().now()))
+
+
+@main.group()
+def inventory() -> None:
+    """The goods in stock, also while the suite is running."""
+
+
+@inventory.command("list")
+@config_option
+@click.option("--guide", is_flag=True, help="The stock of the replay profile.")
+def inventory_list(config_file: Path | None, *, guide: bool) -> None:
+    """List all goods."""
+    for item in _with_inventory(_config(config_file), guide=guide, verb=_all_items):
+        click.echo(f"{item.category:<16}{item.code:<20}{item.qty:>14}  ${item.price:>12}  {item.name}")
+
+
+@inventory.command("add")
+@config_option
+@click.option("--guide", is_flag=True, help="The stock of the replay profile.")
+@click.option("--name", required=True, help="What people call it.")
+@click.option("--price", required=True, help="In dollars with two decimals: 1249.00")
+@click.option("--qty", default=0, show_default=True, help="Pieces in stock at first.")
+@click.argument("category")
+@click.argument("code")
+def inventory_add(
+    config_file: Path | None, category: str, code: str, name: str, price: str, qty: int, *, guide: bool
+) -> None:
+    """Add goods CODE to CATEGORY."""
+    _stock_up(_config(config_file), category, code, {"name": name, "price": price, "add": qty}, guide=guide)
+
+
+@inventory.command("restock")
+@config_option
+@click.option("--guide", is_flag=True, help="The stock of the replay profile.")
+@click.argument("category")
+@click.argument("code")
+@click.argument("qty", type=int)
+def inventory_restock(config_file: Path | None, category: str, code: str, qty: int, *, guide: bool) -> None:
+    """Add QTY pieces of goods CODE of CATEGORY."""
+    _stock_up(_config(config_file), category, code, {"add": qty}, guide=guide)
+
+
+async def _run(config: Config, services: Sequence[Service], guide: bool) -> bool:  # noqa: FBT001 - trio.run passes by position
+    """Run until a signal; False if a second one ended it."""
+    stop = trio.Event()
+    ended = trio.CancelScope()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(watch, stop, ended, partial(get_logger("supervisor").info, "reload-ignored"))
+        with ended:
+            async with Suite(config, _runtime(), services, guide=guide) as suite:
+                nursery.start_soon(_show_when_ready, suite)
+                await suite.run(stop)
+        nursery.cancel_scope.cancel()
+    return not ended.cancelled_caught
+
+
+async def _show_when_ready(suite: Suite) -> None:
+    seen = suite.board.snapshot()
+    while any(health.state is not State.RUNNING for health in seen.values()):
+        seen = await suite.board.newer(seen)
+    config = suite.config
+    days = {row.name: row.days_left for row in pki.describe(Path(config.suite.certs), SystemClock().now())}
+    rows = [
+        ServiceRow(name if key == "listen" else f"{name} (mTLS)", format_address(address), state, days.get(name))
+        for name, listeners in suite.addresses.items()
+        for state in [str(seen[name].state) if name in seen else "running"]
+        for key, address in listeners.items()
+    ]
+    show_startup(sys.stdout, rows, hints(suite))
+
+
+def hints(suite: Suite) -> list[str]:
+    """Return what to try first, as commands that can be copied."""
+    ca_file = Path(suite.config.suite.certs) / "ca.pem"
+    admin = f"curl http://{format_address(suite.addresses['admin']['listen'])}/readyz"
+    lines = [f"ready: {admin}"]
+    if "gateway" in suite.addresses:
+        lines.append(f"try:   curl --cacert {ca_file} {suite.endpoints.gateway_url}/inventory")
+    if len(suite.services) == len(service_names()):
+        lines.append("       scripts/guide.sh" if suite.guide else "       scripts/demo.sh")
+    return [*lines, "stop:  Ctrl-C"]
+
+
+def _config(path: Path | None) -> Config:
+    with _one_line():
+        return load_config(path, os.environ)
+
+
+def _runtime() -> Runtime:
+    return Runtime(SystemClock(), TcpNetwork(), WorkerThreads(), secrets.token_bytes)
+
+
+def _make_certificates(config: Config, services: Sequence[str]) -> None:
+    suite = config.suite
+    directory = Path(suite.certs)
+    directory.mkdir(parents=True, exist_ok=True)
+    for line in pki.ensure(directory, services, suite.names, suite.trust_domain, SystemClock().now()):
+        click.echo(line)
+
+
+def _with_inventory(config: Config, *, guide: bool, verb: Callable[[Inventory], Awaitable[T]]) -> T:
+    async def call() -> T:
+        folder = data_folder(config, guide=guide)
+        async with open_inventory(folder, _runtime()) as opened:
+            return await verb(opened)
+
+    with _one_line():
+        return trio.run(call)
+
+
+async def _all_items(opened: Inventory) -> list[Item]:
+    page = await opened.items()
+    found = list(page.items)
+    while page.next is not msgspec.UNSET:
+        page = await opened.items(after=Key(*page.next.split("/")))
+        found += page.items
+    return found
+
+
+def _stock_up(config: Config, category: str, code: str, goods: dict[str, object], *, guide: bool) -> None:
+    async def verb(opened: Inventory) -> Item:
+        try:
+            wanted = msgspec.convert({"operation": new_id(secrets.token_bytes), **goods}, Goods)
+        except msgspec.ValidationError as error:
+            raise StartError(str(error)) from error
+        if not (is_name(category) and is_name(code)):
+            msg = "category and code are letters, digits, '.', '_' and '-', at most 64 of them"
+            raise StartError(msg)
+        outcome = await opened.stock_up(Key(category, code), wanted)
+        if outcome.refusal is not None:
+            raise outcome.refusal
+        return await opened.item(Key(category, code))
+
+    item = _with_inventory(config, guide=guide, verb=verb)
+    click.echo(f"{item.category}/{item.code}: {item.qty} in stock")
+
+
+@contextmanager
+def _one_line() -> Iterator[None]:
+    """Turn what a person can do something about into one line and exit code 1."""
+    try:
+        yield
+    except* (StartError, ServiceFailed, Error) as group:
+        raise _Line(one_line(group)) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""The admin listener's app: is this process alive, and are its services ready. Plain HTTP, plain ASGI.
+
+It answers while everything else is broken, so it needs nothing but the loop and the board. It tells states and
+reasons to whoever asks: keep its listener on loopback or a private network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+import trio
+from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, LifespanScope, Scope, WebsocketScope
+
+from ordermgmt.supervision.child import one_line
+from ordermgmt.supervision.health import Board, Check, Health, unready_reason
+
+__all__ = ["CHECK_SECONDS", "AdminApp", "create_admin_app"]
+
+CHECK_SECONDS = 1.0
+"""What one service's readiness check may take; all of them run at once."""
+
+AdminApp = Callable[[Scope, ASGIReceiveCallable, ASGISendCallable], Awaitable[None]]
+Answer = tuple[HTTPStatus, object]
+
+
+class ServiceReadiness(msgspec.Struct, frozen=True):
+    """One service on the wire; `reason` is null exactly if it is ready."""
+
+    state: str
+    restarts: int
+    reason: str | None
+
+
+class SuiteReadiness(msgspec.Struct, frozen=True):
+    """All services of this process on the wire, by name."""
+
+    ready: bool
+    services: dict[str, ServiceReadiness]
+
+
+def create_admin_app(board: Board, readiness: Mapping[str, Check]) -> AdminApp:
+    """Make the ASGI app: GET and HEAD of /healthz, /readyz and /readyz/<service>.
+
+    `readiness` holds the checks by the name of their service; one without a check is ready when it runs.
+    200 means alive or ready, 503 not ready. Errors are problem documents (RFC 9457).
+    """
+
+    async def app(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        if scope["type"] == "http":
+            method, path = scope["method"], scope["path"]
+            await _respond(send, *await _answer(method, path, board, readiness), head=method == "HEAD")
+        else:
+            await _without_request(scope, receive, send)
+
+    return app
+
+
+async def _answer(method: str, path: str, board: Board, readiness: Mapping[str, Check]) -> Answer:
+    services = board.snapshot()
+    service = path.removeprefix("/readyz/")
+    if path not in {"/healthz", "/readyz"} and (service == path or service not in services):
+        return _problem(HTTPStatus.NOT_FOUND)
+    if method not in {"GET", "HEAD"}:
+        return _problem(HTTPStatus.METHOD_NOT_ALLOWED)
+    if path == "/healthz":
+        return HTTPStatus.OK, {"status": "alive"}
+    if path == "/readyz":
+        report = await _assess(services, readiness)
+        ready = all(one.reason is None for one in report.values())
+        return _status(ready=ready), SuiteReadiness(ready, report)
+    one = (await _assess({service: services[service]}, readiness))[service]
+    return _status(ready=one.reason is None), one
+
+
+async def _assess(services: Mapping[str, Health], readiness: Mapping[str, Check]) -> dict[str, ServiceReadiness]:
+    reasons: dict[str, str | None] = {}
+
+    async def assess(name: str, health: Health) -> None:
+        reasons[name] = f"its readiness check took longer than {CHECK_SECONDS:g} s"
+        with trio.move_on_after(CHECK_SECONDS):
+            try:
+                reasons[name] = await unready_reason(health, readiness.get(name))
+            except Exception as error:  # noqa: BLE001 - whatever a check raises is the reason that it did not pass
+                reasons[name] = f"its readiness check failed: {one_line(error)}"
+
+    async with trio.open_nursery() as nursery:
+        for name, health in services.items():
+            nursery.start_soon(assess, name, health)
+    return {
+        name: ServiceReadiness(str(health.state), health.restarts, reasons[name]) for name, health in services.items()
+    }
+
+
+def _status(*, ready: bool) -> HTTPStatus:
+    return HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
+
+
+def _problem(status: HTTPStatus) -> Answer:
+    return status, {"type": "about:blank", "title": status.phrase, "status": int(status)}
+
+
+async def _respond(send: ASGISendCallable, status: HTTPStatus, value: object, *, head: bool) -> None:
+    body = msgspec.json.encode(value)
+    problem = status in {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED}
+    headers = [
+        (b"content-type", b"application/problem+json" if problem else b"application/json"),
+        (b"content-length", b"%d" % len(body)),
+        (b"cache-control", b"no-store"),
+    ]
+    if status is HTTPStatus.METHOD_NOT_ALLOWED:
+        headers.append((b"allow", b"GET, HEAD"))
+    await send({"type": "http.response.start", "status": int(status), "headers": headers, "trailers": False})
+    await send({"type": "http.response.body", "body": b"" if head else body, "more_body": False})
+
+
+async def _without_request(
+    scope: LifespanScope | WebsocketScope, receive: ASGIReceiveCallable, send: ASGISendCallable
+) -> None:
+    """Answer the server's start and stop, and refuse a WebSocket."""
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 1000, "reason": None})
+        return
+    while True:
+        event: Any = await receive()
+        if event["type"] == "lifespan.startup":
+            await send({"type": "lifespan.startup.complete"})
+        elif event["type"] == "lifespan.shutdown":
+            await send({"type": "lifespan.shutdown.complete"})
+            return

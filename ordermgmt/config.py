@@ -1,0 +1,186 @@
+"""Configuration: one TOML file, overridden by the environment. An unknown key is an error.
+
+A setting `key` of section `[section]` is overridden by `ORDERMGMT_SECTION_KEY`; lists are then separated by
+commas. Secrets are never values here: a setting that concerns one is the path of a file that holds it.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, get_origin, get_type_hints
+
+import msgspec
+
+from ordermgmt.errors import StartError
+
+__all__ = [
+    "AdminConfig",
+    "Config",
+    "GatewayConfig",
+    "InventoryConfig",
+    "IssuerConfig",
+    "OrderConfig",
+    "StsConfig",
+    "SuiteConfig",
+    "load_config",
+]
+
+PREFIX = "ORDERMGMT_"
+NOT_SETTINGS = frozenset({"ORDERMGMT_CONFIG", "ORDERMGMT_TEST_POSTGRES"})
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A section of the file: every setting has a default, and no other setting exists."""
+
+
+class SuiteConfig(Section):
+    """What all services share. Relative paths are relative to the working directory."""
+
+    data: str = "var"
+    """Folder of databases and generated credentials."""
+    certs: str = "certs"
+    """Folder of the PKI."""
+    trust_domain: str = "ordermgmt.local"
+    """Authority part of the services' SPIFFE ids; also a DNS name in their certificates."""
+    names: tuple[str, ...] = ("localhost",)
+    """DNS names or IP addresses by which clients reach the services: they go into the certificates."""
+    drain: float = 10.0
+    """Seconds that requests in flight have to finish when the suite stops."""
+    sts: tuple[str, ...] = ()
+    """Where the others reach the STS, without client certificates. Empty: its `listen`."""
+    sts_mtls: tuple[str, ...] = ()
+    """Where the others reach the STS with their certificate. Empty: its `mtls_listen`."""
+    order: tuple[str, ...] = ()
+    """Where the gateway reaches the order service. Empty: its `listen`."""
+    inventory: tuple[str, ...] = ()
+    """Where the others reach the inventory service. Empty: its `listen`."""
+
+
+class AdminConfig(Section):
+    """The plain HTTP listener for /healthz and /readyz. Keep it on loopback or a private network."""
+
+    listen: str = "127.0.0.1:9400"
+
+
+class StsConfig(Section):
+    """The token service."""
+
+    listen: str = "127.0.0.1:9445"
+    """For browsers and clients: asks for no certificate."""
+    mtls_listen: str = "127.0.0.1:9446"
+    """For clients that authenticate with a certificate (RFC 8705)."""
+    public_url: str = ""
+    """The issuer identifier. Empty: https://localhost and the port of `listen`."""
+    mtls_public_url: str = ""
+    """Base URL of `mtls_endpoint_aliases`. Empty: https://localhost and the port of `mtls_listen`."""
+    signing_algorithm: Literal["ES256", "RS256"] = "ES256"
+    """Algorithm of the signing key that the first start makes."""
+    access_token_lifetime: int = 3600
+    """Seconds that an opaque access token is good for."""
+    exchanged_token_lifetime: int = 60
+    """Seconds that a JWT from a token exchange, or for a client's own use, is good for."""
+    bound_token_lifetime: int = 600
+    """Seconds that a certificate-bound JWT of a service is good for."""
+
+
+class IssuerConfig(Section):
+    """An issuer whose JWTs a service accepts, besides the suite's own STS."""
+
+    issuer: str
+    audience: str
+    jwks_url: str
+    ca_file: str = ""
+    """PEM file of the CAs that may certify the JWKS server. Empty: the suite's own CA."""
+    algorithms: tuple[str, ...] = ("ES256",)
+    token_types: tuple[str, ...] = ("at+jwt",)
+    scopes: Mapping[str, str] = {}
+    """Which scope of the issuer gives which scope here; any other scope gives nothing."""
+
+
+class OrderConfig(Section):
+    """The order service."""
+
+    listen: str = "127.0.0.1:9090"
+    public_url: str = ""
+    """Base of the Location of orders. Empty: https://localhost and the port of `listen`."""
+    inventory_timeout: float = 10.0
+    """Seconds that one request to the inventory service may take."""
+    issuers: tuple[IssuerConfig, ...] = ()
+    """Issuers that are trusted besides the STS."""
+
+
+class InventoryConfig(Section):
+    """The inventory service."""
+
+    listen: str = "127.0.0.1:9091"
+
+
+class GatewayConfig(Section):
+    """The API gateway."""
+
+    listen: str = "127.0.0.1:8443"
+    public_url: str = ""
+    """Base of the Location of orders. Empty: https://localhost and the port of `listen`."""
+    upstream_timeout: float = 20.0
+    """Seconds that a request to a service behind the gateway may take."""
+
+
+class Config(Section):
+    """The whole configuration."""
+
+    suite: SuiteConfig = SuiteConfig()
+    admin: AdminConfig = AdminConfig()
+    sts: StsConfig = StsConfig()
+    order: OrderConfig = OrderConfig()
+    inventory: InventoryConfig = InventoryConfig()
+    gateway: GatewayConfig = GatewayConfig()
+
+
+def load_config(path: Path | None, environment: Mapping[str, str]) -> Config:
+    """Read the file, if one is named, and lay the environment over it.
+
+    Raises StartError with one line that names the file or variable and what is wrong with it.
+    """
+    table: dict[str, Any] = {}
+    if path is not None:
+        try:
+            table = tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            msg = f"cannot read {path}: {error.strerror}"
+            raise StartError(msg) from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            msg = f"{path} is not TOML: {error}"
+            raise StartError(msg) from error
+    source = str(path) if path is not None else "configuration"
+    try:
+        msgspec.convert(table, Config)
+    except msgspec.ValidationError as error:
+        msg = f"{source}: {error}"
+        raise StartError(msg) from error
+    return _override(table, environment)
+
+
+def _override(table: dict[str, Any], environment: Mapping[str, str]) -> Config:
+    config = msgspec.convert(table, Config)
+    for variable in sorted(environment):
+        if not variable.startswith(PREFIX) or variable in NOT_SETTINGS:
+            continue
+        section_name, _, key = variable.removeprefix(PREFIX).lower().partition("_")
+        section = getattr(config, section_name, None)
+        if not isinstance(section, Section) or key not in section.__struct_fields__:
+            msg = f"environment: {variable} is not a setting"
+            raise StartError(msg)
+        hint = get_type_hints(type(section))[key]
+        text = environment[variable]
+        value: Any = [part.strip() for part in text.split(",") if part.strip()] if get_origin(hint) is tuple else text
+        try:
+            value = msgspec.convert(value, hint, strict=False)
+        except msgspec.ValidationError as error:
+            msg = f"environment: {variable}: {error}"
+            raise StartError(msg) from error
+        config = msgspec.structs.replace(
+            config, **{section_name: msgspec.structs.replace(section, **{key: value})}
+        )
+    return config

@@ -1,0 +1,1 @@
+"""The API gateway: takes clients' opaque tokens, exchanges them for JWTs, and passes requests on."""

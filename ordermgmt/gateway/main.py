@@ -1,0 +1,95 @@
+"""Composition of the gateway."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+
+import trio
+
+from ordermgmt.errors import Unauthenticated
+from ordermgmt.gateway.app import create_app
+from ordermgmt.gateway.contract import AUDIENCE
+from ordermgmt.gateway.exchanges import Exchanged, Exchanges
+from ordermgmt.gateway.operations import Forwarder, Upstream
+from ordermgmt.inventory.contract import AUDIENCE as INVENTORY
+from ordermgmt.inventory.contract import READ_INVENTORY
+from ordermgmt.net.outbound import open_client
+from ordermgmt.net.server import serve
+from ordermgmt.order.contract import AUDIENCE as ORDER
+from ordermgmt.runtime import ServiceContext
+from ordermgmt.security import tokens
+from ordermgmt.security.guard import Authenticate, Guard, Require
+from ordermgmt.security.peer import Peer
+from ordermgmt.security.principal import Principal
+from ordermgmt.security.tls import client_tls, server_context
+from ordermgmt.sts.client import BoundToken, StsClient
+from ordermgmt.sts.contract import is_opaque_token
+
+__all__ = ["run"]
+
+
+async def run(context: ServiceContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    """Serve the public API until `context.drain` is set and what is in flight is answered."""
+    endpoints, credential = context.endpoints, context.credential
+    clock, network = context.runtime.clock, context.runtime.network
+    async with AsyncExitStack() as stack:
+        sts_http, order_http, inventory_http = [
+            await stack.enter_async_context(
+                open_client(network, addresses, tls=client_tls(credential, expected=service, clock=clock))
+            )
+            for service, addresses in (
+                ("sts", endpoints.sts_mtls),
+                ("order", endpoints.order),
+                ("inventory", endpoints.inventory),
+            )
+        ]
+        sts = StsClient(sts_http, context.name)
+        own_token = BoundToken(sts, credential, INVENTORY, [READ_INVENTORY])
+        nursery = await stack.enter_async_context(trio.open_nursery())
+        await nursery.start(own_token.run)
+
+        async def exchange(subject_token: str, audience: str) -> Exchanged:
+            asked_at = clock.now()
+            issued = await sts.exchange(subject_token, audience)
+            return Exchanged(issued.token, asked_at + issued.expires_in)
+
+        exchanges = Exchanges(exchange, clock=clock, nursery=nursery)
+
+        async def order_token(subject_token: str | None) -> str | None:
+            return None if subject_token is None else (await exchanges.get(subject_token, ORDER)).token
+
+        async def inventory_token(_: str | None) -> str:
+            return await own_token.get()
+
+        forwarder = Forwarder(
+            {
+                ORDER: Upstream(ORDER, order_http, order_token),
+                INVENTORY: Upstream(INVENTORY, inventory_http, inventory_token),
+            },
+            public_url=endpoints.gateway_url,
+            timeout=context.config.gateway.upstream_timeout,
+        )
+        guard = Guard(Require(), _authenticate(exchanges), AUDIENCE)
+        tls = server_context(credential, client_certificates=False, clock=clock)
+        await serve(
+            create_app(forwarder, guard),
+            context.bindings["listen"].open_listener(),
+            drain=context.drain,
+            tls=lambda: tls,
+            task_status=task_status,
+        )
+        nursery.cancel_scope.cancel()
+
+
+def _authenticate(exchanges: Exchanges) -> Authenticate:
+    async def authenticate(token: str | None, _: Peer | None) -> Principal:
+        if token is None:
+            raise Unauthenticated("no-token")
+        if not is_opaque_token(token):
+            raise Unauthenticated("not-opaque")
+        exchanged = await exchanges.get(token, ORDER)
+        # It came from the STS itself over mutual TLS: its signature would prove nothing more.
+        claims = tokens.parse(exchanged.token).payload
+        return Principal(iss=str(claims["iss"]), sub=str(claims["sub"]), scopes=frozenset())
+
+    return authenticate

@@ -1,0 +1,117 @@
+"""What the gateway does with a request: exchange its token, pass it on, bring the answer back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+from urllib.parse import urlsplit
+
+import trio
+
+from ordermgmt.errors import Forbidden, OutcomeUnknown, Unauthenticated, Unavailable
+from ordermgmt.gateway.contract import FORWARDED_HEADERS, RETURNED_HEADERS, Route
+from ordermgmt.net.outbound import HttpClient, Interrupted, Response, Unreachable
+
+__all__ = ["Answer", "Forwarder", "Request", "TokenSource", "Upstream"]
+
+_NEEDED_SCOPE = re.compile(r'\bscope="([\x20-\x21\x23-\x5b\x5d-\x7e]*)"')
+_SAFE = ("GET", "HEAD")
+
+
+class TokenSource(Protocol):
+    """Finds the token with which a request goes on."""
+
+    async def __call__(self, subject_token: str | None) -> str | None:
+        """Return the token for the service behind, given the client's, or None to go on without one."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """A service behind the gateway: how to reach it, and the token that it wants."""
+
+    name: str
+    http: HttpClient
+    token: TokenSource
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request of a client. `target` is path and query, built from a route and nothing else."""
+
+    route: Route
+    method: str
+    target: str
+    headers: Mapping[str, str]
+    content: bytes
+    subject_token: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What goes back to the client."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+
+
+class Forwarder:
+    """Passes requests on. The upstreams stay the caller's; `timeout` is in seconds, for the whole way."""
+
+    def __init__(self, upstreams: Mapping[str, Upstream], *, public_url: str, timeout: float) -> None:
+        self._upstreams = upstreams
+        self._public_url = public_url
+        self._timeout = timeout
+
+    async def forward(self, request: Request) -> Answer:
+        """Send a request to the service of its route and return the answer as the gateway's own.
+
+        Raises Unauthenticated, Forbidden, Unavailable if it was surely not done, OutcomeUnknown if it may have been.
+        """
+        upstream = self._upstreams[request.route.upstream]
+        try:
+            with trio.fail_after(self._timeout):
+                answer = await self._send(upstream, request)
+        except trio.TooSlowError as error:
+            raise _interrupted(request.method, upstream) from error
+        return self._own(answer)
+
+    async def _send(self, upstream: Upstream, request: Request) -> Response:
+        headers = [(name, request.headers[name]) for name in FORWARDED_HEADERS if name in request.headers]
+        token = await upstream.token(request.subject_token)
+        if token is not None:
+            headers.append(("authorization", f"Bearer {token}"))
+        try:
+            return await upstream.http.request(
+                request.method,
+                request.target,
+                headers=headers,
+                content=request.content,
+                repeatable=request.method in _SAFE,
+            )
+        except Unreachable as error:
+            msg = f"the {upstream.name} service cannot be reached"
+            raise Unavailable(f"{upstream.name}-unreachable", msg, retry_after=1) from error
+        except Interrupted as error:
+            raise _interrupted(request.method, upstream) from error
+
+    def _own(self, answer: Response) -> Answer:
+        if answer.status == Unauthenticated.status:
+            raise Unauthenticated("upstream-unauthenticated")
+        if answer.status == Forbidden.status:
+            needed = _NEEDED_SCOPE.search(answer.headers.get("www-authenticate", ""))
+            raise Forbidden("upstream-forbidden", scope=needed.group(1) if needed else None)
+        headers = {name: answer.headers[name] for name in RETURNED_HEADERS if name in answer.headers}
+        if "location" in answer.headers:
+            headers["location"] = self._public_url + urlsplit(answer.headers["location"]).path
+        return Answer(answer.status, headers, answer.content)
+
+
+def _interrupted(method: str, upstream: Upstream) -> Unavailable | OutcomeUnknown:
+    if method in _SAFE:
+        return Unavailable(f"{upstream.name}-no-answer", f"the {upstream.name} service did not answer", retry_after=1)
+    msg = f"the {upstream.name} service did not answer; the request may have been carried out"
+    return OutcomeUnknown("outcome-unknown", msg, retry_after=1)

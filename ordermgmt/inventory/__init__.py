@@ -1,0 +1,1 @@
+"""The inventory service: how many pieces of each item there are, and who gets them."""

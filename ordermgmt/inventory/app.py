@@ -1,0 +1,144 @@
+"""The inventory service over HTTP. See `contract` for the routes and bodies."""
+
+from __future__ import annotations
+
+import hashlib
+from http import HTTPStatus
+
+import msgspec
+from quart import Response, request
+from quart_trio import QuartTrio
+
+from ordermgmt.errors import InvalidRequest, NotFound
+from ordermgmt.inventory.contract import (
+    CATEGORY_PATH,
+    CHANGE_INVENTORY,
+    DECREASE_PATH,
+    DEFAULT_PAGE,
+    INCREASE_PATH,
+    INVENTORY_PATH,
+    ITEM_PATH,
+    MANAGE_INVENTORY,
+    MAX_PAGE,
+    NO_SUCH_ITEM,
+    OPERATIONS_PATH,
+    READ_INVENTORY,
+    Batch,
+    Goods,
+    Line,
+    Movement,
+    Operation,
+    Outcome,
+    Result,
+    Results,
+    is_name,
+)
+from ordermgmt.inventory.domain import Key
+from ordermgmt.inventory.operations import Inventory
+from ordermgmt.net import problem
+from ordermgmt.net.app import json_response, new_app, read_json
+from ordermgmt.security.guard import Guard, require
+
+__all__ = ["create_app"]
+
+
+def create_app(inventory: Inventory, guard: Guard) -> QuartTrio:
+    """Make the application; what it is given stays the caller's."""
+    app = new_app("inventory")
+    _add_changes(app, inventory)
+    _add_reads(app, inventory)
+    guard.protect(app)
+    return app
+
+
+def _add_changes(app: QuartTrio, inventory: Inventory) -> None:
+    @app.put(DECREASE_PATH)
+    @require(CHANGE_INVENTORY)
+    async def decrease() -> Response:
+        return await move(-1)
+
+    @app.put(INCREASE_PATH)
+    @require(CHANGE_INVENTORY)
+    async def increase() -> Response:
+        return await move(1)
+
+    async def move(sign: int) -> Response:
+        movement = await read_json(Movement)
+        lines = tuple(Line(item.category, item.code, sign * item.qty) for item in movement.items)
+        (outcome,) = await inventory.apply([Operation(movement.operation, lines)])
+        return _answer(outcome)
+
+    @app.post(OPERATIONS_PATH)
+    @require(CHANGE_INVENTORY)
+    async def operations() -> Response:
+        batch = await read_json(Batch)
+        outcomes = await inventory.apply(batch.operations)
+        return json_response(Results(tuple(_result(outcome) for outcome in outcomes)))
+
+    @app.put(ITEM_PATH)
+    @require(MANAGE_INVENTORY)
+    async def stock_up(category: str, code: str) -> Response:
+        key = _key(category, code)
+        return _answer(await inventory.stock_up(key, await read_json(Goods)))
+
+
+def _add_reads(app: QuartTrio, inventory: Inventory) -> None:
+    @app.get(INVENTORY_PATH)
+    @require(READ_INVENTORY)
+    async def everything() -> Response:
+        after, limit = _page()
+        return _tagged(await inventory.items(after=after, limit=limit))
+
+    @app.get(CATEGORY_PATH)
+    @require(READ_INVENTORY)
+    async def category(category: str) -> Response:
+        after, limit = _page()
+        return _tagged(await inventory.items(category, after=after, limit=limit))
+
+    @app.get(ITEM_PATH)
+    @require(READ_INVENTORY)
+    async def item(category: str, code: str) -> Response:
+        return _tagged(await inventory.item(_key(category, code)))
+
+
+def _key(category: str, code: str) -> Key:
+    if not (is_name(category) and is_name(code)):
+        raise NotFound(NO_SUCH_ITEM, "there is no such item, and none can have this name")
+    return Key(category, code)
+
+
+def _page() -> tuple[Key | None, int]:
+    """Read `?after=category/code&limit=n`."""
+    after, limit = request.args.get("after"), request.args.get("limit", str(DEFAULT_PAGE))
+    if not (limit.isascii() and limit.isdigit() and len(limit) <= len(str(MAX_PAGE)) and 1 <= int(limit) <= MAX_PAGE):
+        raise InvalidRequest("invalid-limit", f"limit must be 1 to {MAX_PAGE}")
+    if after is None:
+        return None, int(limit)
+    category, _, code = after.partition("/")
+    if not (is_name(category) and is_name(code)):
+        raise InvalidRequest("invalid-after", "after must be the `next` of a page")
+    return Key(category, code), int(limit)
+
+
+def _answer(outcome: Outcome) -> Response:
+    if outcome.refusal is not None:
+        raise outcome.refusal
+    return json_response(_result(outcome), HTTPStatus.CREATED if outcome.created else HTTPStatus.OK)
+
+
+def _result(outcome: Outcome) -> Result:
+    if outcome.refusal is None:
+        return Result(outcome.id, "applied")
+    _, _, document = problem.render(outcome.refusal)
+    return Result(outcome.id, "refused", msgspec.Raw(document))
+
+
+def _tagged(value: msgspec.Struct) -> Response:
+    """Render with an entity tag; 304 if the client has it already (RFC 9110 section 13.1.2)."""
+    response = json_response(value)
+    tag = hashlib.sha256(msgspec.json.encode(value)).hexdigest()[:32]
+    if request.if_none_match.contains_weak(tag):
+        response = Response(status=HTTPStatus.NOT_MODIFIED)
+    response.set_etag(tag)
+    response.headers["cache-control"] = "no-cache"
+    return response

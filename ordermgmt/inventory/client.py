@@ -1,0 +1,190 @@
+"""The inventory service as other services call it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import NoReturn, Protocol, TypeVar
+from urllib.parse import urlencode
+
+import msgspec
+
+from ordermgmt.errors import (
+    Conflict,
+    ContentTooLarge,
+    Error,
+    Forbidden,
+    Internal,
+    InvalidRequest,
+    NotFound,
+    OutcomeUnknown,
+    TooManyRequests,
+    Unauthenticated,
+    Unavailable,
+    UnprocessableContent,
+    UnsupportedMediaType,
+)
+from ordermgmt.inventory.contract import (
+    INVENTORY_PATH,
+    NO_SUCH_CATEGORY,
+    NO_SUCH_ITEM,
+    OPERATION_MISMATCH,
+    OPERATIONS_PATH,
+    Batch,
+    Item,
+    Operation,
+    Outcome,
+    Result,
+    Results,
+    Stock,
+    is_name,
+)
+from ordermgmt.net import problem
+from ordermgmt.net.outbound import HttpClient, Interrupted, Response, Unreachable
+
+__all__ = ["InventoryClient", "Token"]
+
+T = TypeVar("T")
+
+_NOT_NOW = (Unauthenticated, Forbidden, TooManyRequests, Unavailable)
+_NOT_UNDERSTOOD = (InvalidRequest, NotFound, ContentTooLarge, UnsupportedMediaType, UnprocessableContent)
+
+
+class Token(Protocol):
+    """The caller's own token for inventory, bound to the certificate that its connections present."""
+
+    async def get(self) -> str:
+        """Return it. Raises Unavailable if it cannot be had."""
+        ...
+
+    def discard(self, token: str) -> None:
+        """Do not return this one again: it was refused."""
+        ...
+
+
+class _Head(msgspec.Struct):
+    status: int
+
+
+class InventoryClient:
+    """Calls inventory over a client that stays the caller's. Time limits are the caller's too.
+
+    A call that is cancelled may have been carried out. Every change may be sent again as it is: its
+    operation id is decided once.
+    """
+
+    def __init__(self, http: HttpClient, token: Token) -> None:
+        self._http = http
+        self._token = token
+
+    async def apply(self, operation: Operation) -> Outcome:
+        """Apply one operation: all lines, or none and the outcome has the refusal.
+
+        Raises as `apply_all`, and Conflict if the id was sent before with other content.
+        """
+        (outcome,) = await self.apply_all([operation])
+        if outcome.refusal is not None and outcome.refusal.code == OPERATION_MISMATCH:
+            raise outcome.refusal
+        return outcome
+
+    async def apply_all(self, operations: Sequence[Operation]) -> list[Outcome]:
+        """Send operations in one request; return one outcome each, in the same order.
+
+        Raises Unavailable if nothing was done and nothing will be, OutcomeUnknown if something may have been,
+        Internal if inventory does not understand the request, so that nothing was done.
+        """
+        body = msgspec.json.encode(Batch(tuple(operations)))
+        try:
+            answer = await self._request("POST", OPERATIONS_PATH, body)
+        except Interrupted as error:
+            raise OutcomeUnknown("inventory-no-answer", "the inventory service did not answer") from error
+        if answer.status != HTTPStatus.OK:
+            _raise_change_error(answer)
+        try:
+            results = msgspec.json.decode(answer.content, type=Results).results
+            if [result.id for result in results] != [operation.id for operation in operations]:
+                raise _rubbish(answer)
+            return [_outcome(result) for result in results]
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise _rubbish(answer) from error
+
+    async def item(self, category: str, code: str) -> Item:
+        """Return one item. Raises NotFound, or Unavailable."""
+        if not (is_name(category) and is_name(code)):
+            raise NotFound(NO_SUCH_ITEM, "there is no such item")
+        return await self._read(f"{INVENTORY_PATH}/{category}/{code}", Item)
+
+    async def items(self, category: str | None = None, *, after: str | None = None, limit: int | None = None) -> Stock:
+        """Return a page of items, of one category or of all; `after` is the `next` of the page before.
+
+        Raises NotFound, InvalidRequest for a bad `after` or `limit`, or Unavailable.
+        """
+        if category is not None and not is_name(category):
+            raise NotFound(NO_SUCH_CATEGORY, "there is no such category")
+        path = INVENTORY_PATH if category is None else f"{INVENTORY_PATH}/{category}"
+        query = urlencode({name: value for name, value in (("after", after), ("limit", limit)) if value is not None})
+        return await self._read(f"{path}?{query}" if query else path, Stock)
+
+    async def _read(self, target: str, kind: type[T]) -> T:
+        try:
+            answer = await self._request("GET", target)
+            if answer.status == HTTPStatus.OK:
+                return msgspec.json.decode(answer.content, type=kind)
+        except Interrupted as error:
+            raise Unavailable("inventory-no-answer", "the inventory service did not answer") from error
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise Unavailable("inventory-rubbish", "the inventory service gave an answer of another kind") from error
+        reason = problem.parse(answer.status, answer.headers, answer.content)
+        if isinstance(reason, NotFound | InvalidRequest):
+            raise reason
+        raise _unavailable(reason)
+
+    async def _request(self, method: str, target: str, content: bytes = b"") -> Response:
+        token = await self._token.get()
+        headers = [("authorization", f"Bearer {token}")]
+        if content:
+            headers.append(("content-type", "application/json"))
+        try:
+            answer = await self._http.request(method, target, headers=headers, content=content, repeatable=True)
+        except Unreachable as error:
+            msg = "the inventory service cannot be reached"
+            raise Unavailable("inventory-unreachable", msg, retry_after=1) from error
+        if answer.status == HTTPStatus.UNAUTHORIZED:
+            self._token.discard(token)
+        return answer
+
+
+def _outcome(result: Result) -> Outcome:
+    """Read a result. Raises msgspec.DecodeError if it is none."""
+    if result.status == "applied":
+        return Outcome(result.id)
+    if result.error is msgspec.UNSET:
+        msg = "a refusal without a reason"
+        raise msgspec.ValidationError(msg)
+    document = bytes(result.error)
+    status = msgspec.json.decode(document, type=_Head).status
+    refusal = problem.parse(status, {"content-type": problem.CONTENT_TYPE}, document)
+    if not isinstance(refusal, Conflict | UnprocessableContent):
+        msg = f"a refusal with status {status}"
+        raise msgspec.ValidationError(msg)
+    return Outcome(result.id, refusal)
+
+
+def _raise_change_error(answer: Response) -> NoReturn:
+    """Raise what an answer other than 200 means for a change: was it surely not done?"""
+    reason = problem.parse(answer.status, answer.headers, answer.content)
+    if isinstance(reason, _NOT_NOW) and reason.code != "upstream-rubbish":
+        raise _unavailable(reason)
+    if isinstance(reason, _NOT_UNDERSTOOD):
+        raise Internal("inventory-request", f"the inventory service refused the request: {reason}")
+    raise _rubbish(answer)
+
+
+def _unavailable(reason: Error) -> Unavailable:
+    msg = f"the inventory service cannot do it now: {reason.code}"
+    return Unavailable("inventory-unavailable", msg, retry_after=reason.retry_after or 1)
+
+
+def _rubbish(answer: Response) -> OutcomeUnknown:
+    msg = f"the inventory service answered {answer.status}, which does not say what was done"
+    return OutcomeUnknown("inventory-no-answer", msg)

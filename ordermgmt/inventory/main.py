@@ -1,0 +1,87 @@
+"""Composition of the inventory service."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.resources import files
+from pathlib import Path
+
+import trio
+
+from ordermgmt.inventory.app import create_app
+from ordermgmt.inventory.contract import AUDIENCE, MANAGE_INVENTORY
+from ordermgmt.inventory.operations import Inventory
+from ordermgmt.net.outbound import open_client
+from ordermgmt.net.server import serve
+from ordermgmt.runtime import Runtime, ServiceContext
+from ordermgmt.security.guard import Guard, Require
+from ordermgmt.security.jwks import JwksClient, fetch_over
+from ordermgmt.security.peer import Peer, identify
+from ordermgmt.security.tls import client_tls, server_context
+from ordermgmt.security.tokens import TrustedIssuer
+from ordermgmt.security.verifier import TokenVerifier
+from ordermgmt.storage import open_database
+
+__all__ = ["open_inventory", "run"]
+
+ALGORITHMS = ("ES256", "RS256")
+"""What the token service may sign with."""
+JWKS_PATH = "/oauth2/jwks"
+"""As the token service publishes it."""
+FETCHES = 2
+"""Connections for keys: one task fetches, one at a time, and a cancelled fetch may still be closing its own."""
+
+
+@asynccontextmanager
+async def open_inventory(data: Path, runtime: Runtime) -> AsyncIterator[Inventory]:
+    """Open the stock in the folder `data`, with the first stock if there was none; leaving the block closes it.
+
+    It may be opened while the service runs, too: the command line does. Raises StartError if it cannot be used.
+    """
+    migrations = files("ordermgmt.inventory") / "migrations"
+    async with open_database(data / "inventory.sqlite", migrations, threads=runtime.threads) as database:
+        yield Inventory(database, runtime.clock)
+
+
+async def run(  # noqa: ASYNC128 - `serve` says started
+    context: ServiceContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+) -> None:
+    """Serve until `context.drain` is set and the requests in flight are done. Raises StartError."""
+    runtime, credential = context.runtime, context.credential
+    clock = runtime.clock
+    listener_tls = server_context(credential, client_certificates=True, clock=clock)
+    sts_tls = client_tls(credential, expected="sts", clock=clock)
+
+    def current_tls() -> ssl.SSLContext:
+        return listener_tls
+
+    def caller(certificate: bytes | None) -> Peer:
+        return identify(certificate, credential.authorities, credential.trust_domain, clock.now())
+
+    async with (
+        open_inventory(context.data, runtime) as inventory,
+        open_client(runtime.network, context.endpoints.sts, tls=sts_tls, limit=FETCHES) as sts,
+        trio.open_nursery() as nursery,
+    ):
+        issuer = context.endpoints.issuer
+        keys = JwksClient(issuer, fetch_over(sts, JWKS_PATH), ALGORITHMS)
+        await nursery.start(keys.run)
+        verifier = TokenVerifier([(TrustedIssuer(issuer, AUDIENCE, ALGORITHMS), keys)], clock)
+        default = Require(frozenset({MANAGE_INVENTORY}))
+        app = create_app(inventory, Guard(default, verifier.verify, AUDIENCE, callers=context.callers))
+        context.readiness[context.name] = inventory.unready
+        try:
+            await serve(
+                app,
+                context.bindings["listen"].open_listener(),
+                drain=context.drain,
+                tls=current_tls,
+                identify=caller,
+                drain_timeout=context.config.suite.drain,
+                task_status=task_status,
+            )
+        finally:
+            del context.readiness[context.name]
+        nursery.cancel_scope.cancel()

@@ -1,0 +1,155 @@
+"""A Quart-Trio application as every service starts it: strict bodies in, problem+json out, nothing automatic."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl
+
+import msgspec
+import trio
+from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, ASGISendEvent
+from quart import Response, request
+from quart.asgi import ASGIHTTPConnection
+from quart_trio import QuartTrio
+from quart_trio.asgi import TrioASGIHTTPConnection
+from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import MethodNotAllowed as WerkzeugMethodNotAllowed
+
+from ordermgmt import errors
+from ordermgmt.net import problem
+from ordermgmt.telemetry.logs import get_logger
+
+__all__ = ["App", "json_response", "new_app", "one_error", "read_form", "read_json"]
+
+T = TypeVar("T")
+BODY_TIMEOUT = 30.0
+"""Seconds that a client has to send its body: 256 KiB at 9 KB/s."""
+
+
+def new_app(name: str, *, max_body: int = 256 * 1024) -> App:
+    """Make an application. `max_body` is in bytes; a longer body is 413."""
+    app = App(name, static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = max_body
+    app.config["BODY_TIMEOUT"] = BODY_TIMEOUT
+    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
+    # Both would answer with a redirect to a URL that is made from the Host header.
+    app.url_map.merge_slashes = False
+    app.url_map.redirect_defaults = False
+    app.register_error_handler(Exception, app.render_error)
+    return app
+
+
+async def read_json(kind: type[T]) -> T:
+    """Read the current request's body as JSON of exactly this type.
+
+    Raises UnsupportedMediaType, InvalidRequest naming the member that is wrong, or ContentTooLarge.
+    """
+    if request.mimetype != "application/json":
+        raise errors.UnsupportedMediaType("not-json", "the body must be application/json")
+    body = await request.get_data(as_text=False)
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise errors.InvalidRequest("invalid-body", str(error)) from error
+
+
+async def read_form() -> list[tuple[str, str]]:
+    """Read the current request's body as a form, duplicates kept. Raises as `read_json` does."""
+    if request.mimetype != "application/x-www-form-urlencoded":
+        raise errors.UnsupportedMediaType("not-a-form", "the body must be application/x-www-form-urlencoded")
+    body = await request.get_data(as_text=False)
+    try:
+        return parse_qsl(
+            body.decode("ascii"), keep_blank_values=True, strict_parsing=bool(body), errors="strict", max_num_fields=64
+        )
+    except ValueError as error:
+        raise errors.InvalidRequest("invalid-body", "the body is not a form") from error
+
+
+def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """Render a value as JSON."""
+    return Response(msgspec.json.encode(value), status, headers, content_type="application/json")
+
+
+def one_error(group: BaseException) -> BaseException:
+    """Choose from a tree of exceptions the one that the caller has to know: a fault of ours before any other."""
+    leaves = list(_leaves(group))
+    faults = [leaf for leaf in leaves if not isinstance(leaf, errors.Error | HTTPException)]
+    if faults:
+        return faults[0]
+    return max(leaves, key=lambda leaf: getattr(leaf, "status", None) or getattr(leaf, "code", None) or 0)
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from _leaves(inner)
+    else:
+        yield error
+
+
+class _HttpConnection(TrioASGIHTTPConnection):
+    """Quart-Trio's, but a response at its last message is finished, not cancelled.
+
+    Hypercorn posts http.disconnect from inside the application's last send; cancelling that very send would
+    leave the connection neither recycled nor closed.
+    """
+
+    _finishing = False
+
+    async def handle_request(self, nursery: trio.Nursery, request: Any, send: ASGISendCallable) -> None:  # type: ignore[override]
+        async def tracked(message: ASGISendEvent) -> None:
+            if message["type"] == "http.response.body" and not message.get("more_body"):
+                self._finishing = True
+            await send(message)
+
+        await super().handle_request(nursery, request, tracked)
+
+    async def handle_messages(self, nursery: trio.Nursery, request: Any, receive: ASGIReceiveCallable) -> None:  # type: ignore[override]
+        await ASGIHTTPConnection.handle_messages(self, request, receive)
+        if not self._finishing:
+            nursery.cancel_scope.cancel()
+
+
+class App(QuartTrio):
+    """An application whose every error is one of ours, rendered in one place."""
+
+    asgi_http_class = _HttpConnection
+
+    async def handle_user_exception(self, error: Any) -> Any:
+        """Turn a group into one error before any handler sees it."""
+        if isinstance(error, BaseExceptionGroup):
+            chosen = one_error(error)
+            if not isinstance(chosen, errors.Error):
+                self._log.error("request-failed", exc_info=error, path=request.path)
+            error = chosen
+        return await super().handle_user_exception(error)
+
+    async def render_error(self, error: Exception) -> Response:
+        """Render any exception as an answer; what is not an error of ours is logged and becomes a 500."""
+        if isinstance(error, HTTPException):
+            error = _from_werkzeug(error)
+        elif not isinstance(error, errors.Error):
+            self._log.error("request-failed", exc_info=error, method=request.method, path=request.path)
+            error = errors.Internal("internal-error")
+        status, headers, body = problem.render(error)
+        return Response(body, status, dict(headers))
+
+    @property
+    def _log(self) -> Any:
+        return get_logger(self.name)
+
+
+def _from_werkzeug(error: HTTPException) -> errors.Error:
+    path = request.path
+    if isinstance(error, WerkzeugMethodNotAllowed):
+        allow = tuple(sorted(error.valid_methods or ()))
+        return errors.MethodNotAllowed("method-not-allowed", f"{path} does not take {request.method}", allow=allow)
+    if error.code == errors.ContentTooLarge.status:
+        return errors.ContentTooLarge("content-too-large", "the body is over the limit")
+    if error.code == errors.RequestTimeout.status:
+        return errors.RequestTimeout("body-too-slow", "the body took too long to arrive")
+    if error.code == errors.InvalidRequest.status:
+        return errors.InvalidRequest("bad-request", error.description or "")
+    return errors.NotFound("no-such-path", f"there is nothing at {path}")

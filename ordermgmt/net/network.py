@@ -1,0 +1,137 @@
+"""The network as two small classes: something that binds and connects, and something that was bound.
+
+`TcpNetwork` is the real one; `ordermgmt.testing.MemoryNetwork` is the same without sockets.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+from typing import NamedTuple, Protocol
+
+import trio
+
+from ordermgmt.errors import StartError
+
+__all__ = ["Address", "Binding", "Network", "TcpNetwork", "format_address", "parse_address"]
+
+BACKLOG = 512
+"""Connections that may wait for accept: what 5 s of 100 new clients a second leave behind."""
+
+
+class Address(NamedTuple):
+    """A host name or IP address, and a port."""
+
+    host: str
+    port: int
+
+
+def format_address(address: Address) -> str:
+    """Render as `host:port`, an IPv6 host in brackets."""
+    host = f"[{address.host}]" if ":" in address.host else address.host
+    return f"{host}:{address.port}"
+
+
+def parse_address(text: str) -> Address:
+    """Read `host:port` or `[ipv6]:port`. Raises ValueError."""
+    host, colon, port = text.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        colon = ""
+    if not colon or not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
+        msg = f"{text!r} is not host:port"
+        raise ValueError(msg)
+    return Address(host, int(port))
+
+
+class Binding(Protocol):
+    """An address that is taken. It outlives the listeners that are opened on it."""
+
+    @property
+    def address(self) -> Address:
+        """The address as bound: port 0 has become a real port."""
+        ...
+
+    def open_listener(self) -> trio.abc.Listener[trio.abc.Stream]:
+        """Open a listener; closing it leaves the address taken, so waiting clients stay in the queue."""
+        ...
+
+    def close(self) -> None:
+        """Give the address up: from now on new clients are refused."""
+        ...
+
+
+class Network(Protocol):
+    """Where services listen and connect."""
+
+    async def bind(self, address: Address) -> Binding:
+        """Take an address; the caller closes the binding. Raises StartError if it cannot be had."""
+        ...
+
+    async def connect(self, address: Address) -> trio.abc.Stream:
+        """Open a byte stream to `address`; the caller closes it. Raises OSError."""
+        ...
+
+    def is_readable(self, stream: trio.abc.Stream) -> bool:
+        """Tell whether a stream of this network has something to read: on an idle one, its end."""
+        ...
+
+
+class TcpBinding:
+    """A listening TCP socket."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+
+    @property
+    def address(self) -> Address:
+        """The address as bound."""
+        host, port = self._socket.getsockname()[:2]
+        return Address(host, port)
+
+    def open_listener(self) -> trio.abc.Listener[trio.abc.Stream]:
+        """Listen on a duplicate of the socket, so that closing the listener keeps the queue."""
+        return trio.SocketListener(trio.socket.from_stdlib_socket(self._socket.dup()))
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
+
+
+class TcpNetwork:
+    """TCP of the operating system."""
+
+    async def bind(self, address: Address) -> TcpBinding:
+        """Bind and listen. Raises StartError with the reason if the address cannot be had."""
+        try:
+            found = await trio.socket.getaddrinfo(
+                address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            )
+            family, kind, proto, _, sockaddr = found[0]
+            sock = socket.socket(family, kind, proto)
+            try:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                sock.bind(sockaddr)
+                sock.listen(BACKLOG)
+                sock.setblocking(False)
+            except BaseException:
+                sock.close()
+                raise
+        except OSError as error:
+            msg = f"cannot listen on {format_address(address)}: {error.strerror or error}"
+            raise StartError(msg) from error
+        return TcpBinding(sock)
+
+    async def connect(self, address: Address) -> trio.SocketStream:
+        """Connect. Raises OSError."""
+        return await trio.open_tcp_stream(address.host, address.port)
+
+    def is_readable(self, stream: trio.abc.Stream) -> bool:
+        """Ask the operating system without waiting."""
+        if not isinstance(stream, trio.SocketStream):
+            msg = f"not a stream of this network: {stream!r}"
+            raise TypeError(msg)
+        poll = select.poll()
+        poll.register(stream.socket.fileno(), select.POLLIN)
+        return bool(poll.poll(0))

@@ -1,0 +1,251 @@
+"""The outbound HTTP client: the only place that knows httpx.
+
+Every request goes over our own Network, so the same client runs on sockets and in memory, and every TLS
+handshake is followed by a check of who answered.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from math import inf
+from typing import Any
+
+import httpcore
+import httpx
+import trio
+
+from ordermgmt.net.network import Address, Network, format_address
+from ordermgmt.net.tls_seam import ClientTls, PeerRefused
+
+__all__ = ["HttpClient", "Interrupted", "Response", "Unreachable", "open_client"]
+
+MAX_ANSWER = 8 * 1024 * 1024
+"""Bytes of an answer's body; the largest of ours, a full page of orders, is under 2 MiB."""
+AVOID_FOR = 5.0
+"""Seconds that an address which could not be reached is tried last."""
+
+
+class Unreachable(Exception):
+    """The request surely never left this process."""
+
+
+class Interrupted(Exception):
+    """The request may have arrived, and its answer did not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A whole answer. `headers` has lower-case names."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+
+
+class HttpClient:
+    """Requests to one service that listens at one or more addresses. Made by `open_client`."""
+
+    def __init__(self, client: httpx.AsyncClient, scheme: str, addresses: Sequence[Address], limit: int) -> None:
+        self._client = client
+        self._bases = [f"{scheme}://{format_address(address)}" for address in addresses]
+        self._avoid_until = dict.fromkeys(self._bases, -inf)
+        self._turn = 0
+        self._limiter = trio.CapacityLimiter(limit)
+
+    async def request(
+        self,
+        method: str,
+        target: str,
+        *,
+        headers: Iterable[tuple[str, str]] = (),
+        content: bytes = b"",
+        repeatable: bool = False,
+    ) -> Response:
+        """Send one request and read its whole answer, whatever its status.
+
+        `target` is path and query as they go on the wire. A `repeatable` request is sent once more, on a new
+        connection, if the first attempt was interrupted. There is no time limit here: use `trio.fail_after`.
+        Raises Unreachable if it surely never left, Interrupted if it may have.
+        """
+        headers = list(headers)
+        async with self._limiter:
+            try:
+                return await self._try_addresses(method, target, headers, content)
+            except Interrupted:
+                if not repeatable:
+                    raise
+                return await self._try_addresses(method, target, headers, content)
+
+    async def _try_addresses(
+        self, method: str, target: str, headers: list[tuple[str, str]], content: bytes
+    ) -> Response:
+        failure: Unreachable | None = None
+        for base in self._rotation():
+            try:
+                return await self._send(method, base + target, headers, content)
+            except Unreachable as error:
+                self._avoid_until[base] = trio.current_time() + AVOID_FOR
+                failure = error
+        raise failure or Unreachable("no address is configured")
+
+    def _rotation(self) -> list[str]:
+        self._turn += 1
+        start = self._turn % max(len(self._bases), 1)
+        turned = self._bases[start:] + self._bases[:start]
+        now = trio.current_time()
+        return sorted(turned, key=lambda base: self._avoid_until[base] > now)
+
+    async def _send(self, method: str, url: str, headers: list[tuple[str, str]], content: bytes) -> Response:
+        async with self._client.stream(method, url, headers=headers, content=content) as answer:
+            body = bytearray()
+            async for chunk in answer.aiter_raw():
+                body += chunk
+                if len(body) > MAX_ANSWER:
+                    msg = f"the answer of {answer.url.host} is over {MAX_ANSWER} bytes"
+                    raise Interrupted(msg)
+            names = {name.lower(): value for name, value in answer.headers.items()}
+            return Response(answer.status_code, names, bytes(body))
+
+
+@asynccontextmanager
+async def open_client(
+    network: Network, addresses: Sequence[Address], *, tls: ClientTls | None, limit: int = 128
+) -> AsyncIterator[HttpClient]:
+    """Open a client for the service at `addresses`; leaving the block closes its connections.
+
+    At most `limit` requests are under way at once; the others wait in turn. The pool itself has no limit:
+    a request that is cancelled while it waits in a full pool of httpcore leaks its place.
+    """
+    pool = httpcore.AsyncConnectionPool(
+        ssl_context=tls.context() if tls is not None else None,
+        max_connections=None,
+        max_keepalive_connections=limit,
+        keepalive_expiry=20.0,
+        network_backend=_Backend(network, tls),
+    )
+    async with httpx.AsyncClient(
+        transport=_Transport(pool),
+        timeout=None,  # noqa: S113 - timeouts belong to the caller
+        trust_env=False,
+        headers={"accept-encoding": "identity", "user-agent": "ordermgmt"},
+    ) as client:
+        yield HttpClient(client, "http" if tls is None else "https", addresses, limit)
+
+
+class _Transport(httpx.AsyncBaseTransport):
+    """httpx over a pool of httpcore, with the two kinds of failure that matter to callers."""
+
+    def __init__(self, pool: httpcore.AsyncConnectionPool) -> None:
+        self._pool = pool
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        url = request.url
+        core_request = httpcore.Request(
+            method=request.method,
+            url=httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
+            headers=request.headers.raw,
+            content=request.stream,
+            extensions=request.extensions,
+        )
+        with _failures(url.host):
+            answer = await self._pool.handle_async_request(core_request)
+        return httpx.Response(answer.status, headers=answer.headers, stream=_Body(answer, url.host))
+
+    async def aclose(self) -> None:
+        await self._pool.aclose()
+
+
+@contextmanager
+def _failures(host: str) -> Iterator[None]:
+    try:
+        yield
+    except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+        msg = f"{host}: {error}"
+        raise Unreachable(msg) from error
+    except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException) as error:
+        msg = f"{host}: {error or type(error).__name__}"
+        raise Interrupted(msg) from error
+
+
+class _Body(httpx.AsyncByteStream):
+    def __init__(self, answer: httpcore.Response, host: str) -> None:
+        self._answer = answer
+        self._host = host
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        with _failures(self._host):
+            async for chunk in self._answer.aiter_stream():
+                yield chunk
+
+    async def aclose(self) -> None:
+        await self._answer.aclose()
+
+
+class _Backend(httpcore.AsyncNetworkBackend):
+    """httpcore's view of our Network."""
+
+    def __init__(self, network: Network, tls: ClientTls | None) -> None:
+        self._network = network
+        self._tls = tls
+
+    async def connect_tcp(self, host: str, port: int, *_: Any, **__: Any) -> httpcore.AsyncNetworkStream:
+        try:
+            stream = await self._network.connect(Address(host, port))
+        except OSError as error:
+            raise httpcore.ConnectError(error.strerror or str(error)) from error
+        return _Stream(self._network, stream, stream, self._tls)
+
+    async def sleep(self, seconds: float) -> None:
+        await trio.sleep(seconds)
+
+
+class _Stream(httpcore.AsyncNetworkStream):
+    """One connection. `_wire` is what the Network made, `_stream` may have TLS round it."""
+
+    def __init__(self, network: Network, wire: trio.abc.Stream, stream: Any, tls: ClientTls | None) -> None:
+        self._network = network
+        self._wire = wire
+        self._stream = stream
+        self._tls = tls
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002, ASYNC109
+        try:
+            return bytes(await self._stream.receive_some(max_bytes))
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            raise httpcore.ReadError("connection lost while reading") from error
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002, ASYNC109
+        try:
+            await self._stream.send_all(buffer)
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            raise httpcore.WriteError("connection lost while writing") from error
+
+    async def aclose(self) -> None:
+        await trio.aclose_forcefully(self._wire)
+
+    async def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None  # noqa: ARG002, ASYNC109
+    ) -> httpcore.AsyncNetworkStream:
+        if self._tls is None:
+            raise httpcore.ConnectError("this client does not speak TLS")
+        stream = trio.SSLStream(
+            self._wire, ssl_context, server_hostname=self._tls.server_hostname or server_hostname, https_compatible=True
+        )
+        try:
+            await stream.do_handshake()
+            self._tls.check(stream.getpeercert(binary_form=True))
+        except (trio.BrokenResourceError, PeerRefused) as error:
+            await trio.aclose_forcefully(self._wire)
+            raise httpcore.ConnectError(str(error.__cause__ or error)) from error
+        except BaseException:
+            await trio.aclose_forcefully(self._wire)
+            raise
+        return _Stream(self._network, self._wire, stream, self._tls)
+
+    def get_extra_info(self, info: str) -> Any:
+        if info == "is_readable":
+            return self._network.is_readable(self._wire)
+        return self._stream if info == "ssl_object" and self._stream is not self._wire else None

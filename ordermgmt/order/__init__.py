@@ -1,0 +1,1 @@
+"""The order service: keeps orders, and takes their goods from the inventory service."""

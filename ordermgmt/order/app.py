@@ -1,0 +1,136 @@
+"""HTTP of the order service: parse, guard, call one verb, render."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from datetime import UTC, datetime
+
+import msgspec
+from quart import Response, request
+from quart_trio import QuartTrio
+
+from ordermgmt.errors import InvalidRequest, NotFound
+from ordermgmt.ids import is_order_id
+from ordermgmt.net.app import new_app, read_json
+from ordermgmt.order import contract, domain
+from ordermgmt.order.domain import Actor, StoredOrder
+from ordermgmt.order.operations import Orders
+from ordermgmt.order.store import ChangeRow
+from ordermgmt.security.guard import Guard, current_principal, public, require
+
+__all__ = ["create_app"]
+
+DEFAULT_PAGE = 50
+CURSOR_BYTES = 8
+CURSOR_LENGTH = 11
+
+
+def create_app(orders: Orders, guard: Guard, *, public_url: str) -> QuartTrio:
+    """Make the application. `public_url` is the base of every Location."""
+    app = new_app("order")
+
+    @app.post(contract.ORDERS_PATH)
+    @require(contract.ADD_ORDER)
+    async def create() -> Response:
+        order = await orders.create(await read_json(contract.CreateOrder), _actor())
+        location = f"{public_url}/order/{order.id}"
+        return _status(order.id, "created", 201, {"location": location, "etag": domain.etag(order)})
+
+    @app.get(contract.ORDERS_PATH)
+    @require()
+    async def list_orders() -> Response:
+        everyone = contract.READ_ALL_ORDERS in current_principal().scopes
+        page = await orders.newest(None if everyone else _actor(), before=_cursor(), limit=_limit())
+        following = _encode_cursor(page.next) if page.next is not None else msgspec.UNSET
+        return _json(contract.OrderList(tuple(_summary(order) for order in page.orders), following))
+
+    @app.get(contract.ORDER_PATH)
+    @public
+    async def read(order_id: str) -> Response:
+        order = await orders.read(_order_id(order_id))
+        tag = domain.etag(order)
+        if tag in [known.strip() for known in request.headers.get("if-none-match", "").split(",")]:
+            return Response(b"", 304, {"etag": tag})
+        return _json(contract.Order(order.id, order.name, order.items), headers={"etag": tag})
+
+    @app.put(contract.ORDER_PATH)
+    @require(contract.UPDATE_ORDER)
+    async def update(order_id: str) -> Response:
+        wanted = await read_json(contract.UpdateOrder)
+        order = await orders.update(_order_id(order_id), wanted, _actor(), request.headers.get("if-match"))
+        return _status(order.id, "updated", headers={"etag": domain.etag(order)})
+
+    @app.delete(contract.ORDER_PATH)
+    @require(contract.CANCEL_ORDER)
+    async def cancel(order_id: str) -> Response:
+        await orders.cancel(_order_id(order_id), _actor(), request.headers.get("if-match"))
+        return _status(order_id, "removed")
+
+    @app.get(contract.HISTORY_PATH)
+    @require()
+    async def history(order_id: str) -> Response:
+        everyone = contract.READ_ALL_ORDERS in current_principal().scopes
+        changes = await orders.history(_order_id(order_id), _actor(), all_orders=everyone)
+        return _json(contract.OrderHistory(order_id, tuple(_change(change) for change in changes)))
+
+    guard.protect(app)
+    return app
+
+
+def _actor() -> Actor:
+    principal = current_principal()
+    return Actor(principal.iss, principal.sub, principal.actor)
+
+
+def _order_id(text: str) -> str:
+    if not is_order_id(text):
+        raise NotFound("no-such-order", "an order id is 1 to 64 letters, digits, '_' and '-'")
+    return text
+
+
+def _limit() -> int:
+    text = request.args.get("limit", str(DEFAULT_PAGE))
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= contract.MAX_PAGE):
+        raise InvalidRequest("invalid-limit", f"limit must be a number from 1 to {contract.MAX_PAGE}")
+    return int(text)
+
+
+def _cursor() -> int | None:
+    text = request.args.get("cursor")
+    if text is None:
+        return None
+    try:
+        raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)) if len(text) == CURSOR_LENGTH else b""
+    except (binascii.Error, ValueError):
+        raw = b""
+    if len(raw) != CURSOR_BYTES or raw[0] & 0x80:
+        raise InvalidRequest("invalid-cursor", "cursor must be the `next` of an earlier page")
+    return int.from_bytes(raw, "big")
+
+
+def _encode_cursor(place: int) -> str:
+    return base64.urlsafe_b64encode(place.to_bytes(CURSOR_BYTES, "big")).rstrip(b"=").decode("ascii")
+
+
+def _summary(order: StoredOrder) -> contract.OrderSummary:
+    return contract.OrderSummary(order.id, order.name, order.items, _when(order.created_at), _when(order.updated_at))
+
+
+def _change(row: ChangeRow) -> contract.Change:
+    actor = row.actor
+    return contract.Change(
+        row.version, row.action, _when(row.at), actor.iss, actor.sub, actor.via, row.name, row.items
+    )
+
+
+def _when(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _status(order_id: str, done: str, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return _json(contract.Status(f"Order '{order_id}' {done}."), status, headers)
+
+
+def _json(value: msgspec.Struct, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(contract.encode(value), status, headers, content_type="application/json")

@@ -1,0 +1,121 @@
+"""Composition of the order service."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from importlib.resources import files
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import trio
+
+from ordermgmt.config import IssuerConfig
+from ordermgmt.errors import StartError
+from ordermgmt.inventory.client import InventoryClient
+from ordermgmt.inventory.contract import AUDIENCE as INVENTORY
+from ordermgmt.inventory.contract import CHANGE_INVENTORY
+from ordermgmt.net import Address
+from ordermgmt.net.outbound import HttpClient, open_client
+from ordermgmt.net.server import serve
+from ordermgmt.order import contract
+from ordermgmt.order.app import create_app
+from ordermgmt.order.operations import Orders
+from ordermgmt.runtime import ServiceContext
+from ordermgmt.security.guard import Guard, Require
+from ordermgmt.security.jwks import JwksClient, fetch_over
+from ordermgmt.security.tls import PublicTls, client_tls, server_context
+from ordermgmt.security.tokens import TrustedIssuer
+from ordermgmt.security.verifier import TokenVerifier
+from ordermgmt.storage import open_database
+from ordermgmt.sts.client import BoundToken, StsClient
+from ordermgmt.sts.contract import GUIDE_JWKS_PATH, JWKS_PATH
+
+__all__ = ["run"]
+
+STS_ALGORITHMS = ("ES256", "RS256")
+"""What the STS signs with, whichever it is configured to: a key still has only one of them."""
+GUIDE_SCOPES = (contract.ADD_ORDER, contract.UPDATE_ORDER, contract.CANCEL_ORDER)
+HTTPS_PORT = 443
+
+
+async def run(context: ServiceContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    """Serve orders until `context.drain` is set and what is in flight is answered."""
+    endpoints, credential, runtime = context.endpoints, context.credential, context.runtime
+    clock, network = runtime.clock, runtime.network
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(
+            open_database(context.data / "order.sqlite", files("ordermgmt.order") / "migrations", threads=runtime.threads)
+        )
+        sts_http, sts_mtls_http, inventory_http = [
+            await stack.enter_async_context(
+                open_client(network, addresses, tls=client_tls(credential, expected=service, clock=clock))
+            )
+            for service, addresses in (
+                ("sts", endpoints.sts),
+                ("sts", endpoints.sts_mtls),
+                ("inventory", endpoints.inventory),
+            )
+        ]
+        trusted = [
+            (own_issuer(endpoints.issuer), sts_http, JWKS_PATH),
+            *([(guide_issuer(), sts_http, GUIDE_JWKS_PATH)] if context.guide else []),
+            *[await _foreign(issuer, context, sts_http, stack) for issuer in context.config.order.issuers],
+        ]
+        background = await stack.enter_async_context(trio.open_nursery())
+        key_sources = []
+        for trust, http, target in trusted:
+            keys = JwksClient(trust.issuer, fetch_over(http, target), trust.algorithms)
+            await background.start(keys.run)
+            key_sources.append((trust, keys))
+        token = BoundToken(StsClient(sts_mtls_http, context.name), credential, INVENTORY, [CHANGE_INVENTORY])
+        await background.start(token.run)
+        async with trio.open_nursery() as changes:
+            orders = Orders(
+                database,
+                InventoryClient(inventory_http, token),
+                clock=clock,
+                entropy=runtime.entropy,
+                nursery=changes,
+                timeout=context.config.order.inventory_timeout,
+            )
+            guard = Guard(Require(), TokenVerifier(key_sources, clock).verify, contract.AUDIENCE)
+            tls = server_context(credential, client_certificates=False, clock=clock)
+            context.readiness[context.name] = orders.unready_reason
+            await serve(
+                create_app(orders, guard, public_url=endpoints.order_url),
+                context.bindings["listen"].open_listener(),
+                drain=context.drain,
+                tls=lambda: tls,
+                task_status=task_status,
+            )
+        background.cancel_scope.cancel()
+
+
+def own_issuer(issuer: str) -> TrustedIssuer:
+    """Return what tokens of the suite's STS look like."""
+    return TrustedIssuer(issuer, contract.AUDIENCE, STS_ALGORITHMS)
+
+
+def guide_issuer() -> TrustedIssuer:
+    """Return what the guide's published tokens look like. Anybody can mint them: they give three scopes at most."""
+    scopes = {scope: scope for scope in GUIDE_SCOPES}
+    return TrustedIssuer("wso2", "ballerina", ("RS256",), token_types=("JWT",), scopes=scopes)
+
+
+async def _foreign(
+    issuer: IssuerConfig, context: ServiceContext, own: HttpClient, stack: AsyncExitStack
+) -> tuple[TrustedIssuer, HttpClient, str]:
+    trust = TrustedIssuer(
+        issuer.issuer, issuer.audience, issuer.algorithms, token_types=issuer.token_types, scopes=issuer.scopes
+    )
+    url = urlsplit(issuer.jwks_url)
+    if url.scheme != "https" or not url.hostname or url.username or url.fragment:
+        msg = f"issuer {issuer.issuer}: jwks_url {issuer.jwks_url!r} is not an https URL"
+        raise StartError(msg)
+    target = (url.path or "/") + (f"?{url.query}" if url.query else "")
+    if not issuer.ca_file:
+        return trust, own, target
+    tls = PublicTls(Path(issuer.ca_file), clock=context.runtime.clock)
+    addresses: Sequence[Address] = [Address(url.hostname, url.port or HTTPS_PORT)]
+    return trust, await stack.enter_async_context(open_client(context.runtime.network, addresses, tls=tls)), target

@@ -1,0 +1,1 @@
+"""Numbered SQL files: the schema of the order service's database."""

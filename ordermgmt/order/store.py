@@ -1,0 +1,142 @@
+"""The SQL of the order service: plain functions of an open transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from ordermgmt.order.contract import Item
+from ordermgmt.order.domain import Actor, StoredOrder
+from ordermgmt.storage import Transaction
+
+__all__ = ["ChangeRow", "change_rows", "delete", "find", "insert", "newest", "next_version", "record", "update"]
+
+_COLUMNS = "id, name, items, owner_iss, owner_sub, version, created_at, updated_at"
+_ITEMS = msgspec.json.Decoder(tuple[Item, ...])
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeRow:
+    """One kept change of an order."""
+
+    version: int
+    action: str
+    at: float
+    actor: Actor
+    name: str
+    items: tuple[Item, ...]
+
+
+def find(tx: Transaction, order_id: str) -> StoredOrder | None:
+    """Return an order, or None."""
+    rows = tx.execute(f"SELECT {_COLUMNS} FROM orders WHERE id = ?", (order_id,)).rows  # noqa: S608 - constant
+    return _order(rows[0]) if rows else None
+
+
+def next_version(tx: Transaction) -> int:
+    """Take the next version: greater than every one before it, in this order and in all others."""
+    rows = tx.execute("UPDATE counters SET value = value + 1 WHERE name = 'version' RETURNING value").rows
+    return int(rows[0][0])
+
+
+def insert(tx: Transaction, order: StoredOrder) -> None:
+    """Store a new order; its id must be free."""
+    tx.execute(
+        "INSERT INTO orders (id, name, items, owner_iss, owner_sub, created_version, version, created_at, updated_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            order.id,
+            order.name,
+            _encode(order.items),
+            order.owner_iss,
+            order.owner_sub,
+            order.version,
+            order.version,
+            order.created_at,
+            order.updated_at,
+        ),
+    )
+
+
+def update(tx: Transaction, order: StoredOrder, *, replaces: int) -> bool:
+    """Store an order in place of its version `replaces`; False if that is not the current one."""
+    result = tx.execute(
+        "UPDATE orders SET name = ?, items = ?, version = ?, updated_at = ? WHERE id = ? AND version = ?",
+        (order.name, _encode(order.items), order.version, order.updated_at, order.id, replaces),
+    )
+    return result.rowcount == 1
+
+
+def delete(tx: Transaction, order_id: str, *, version: int) -> bool:
+    """Remove this version of an order; False if it is not the current one."""
+    return tx.execute("DELETE FROM orders WHERE id = ? AND version = ?", (order_id, version)).rowcount == 1
+
+
+def record(tx: Transaction, order: StoredOrder, action: str, actor: Actor, at: float) -> None:
+    """Keep who did what: `order` as it is after a create or update, as it was before a cancel.
+
+    Called while the order is in its table, so that the change is tied to this life of its id.
+    """
+    tx.execute(
+        "INSERT INTO changes (version, order_id, created_version, action, at, iss, sub, via, name, items)"
+        " SELECT ?, id, created_version, ?, ?, ?, ?, ?, ?, ? FROM orders WHERE id = ?",
+        (
+            order.version,
+            action,
+            at,
+            actor.iss,
+            actor.sub,
+            actor.via,
+            order.name,
+            _encode(order.items),
+            order.id,
+        ),
+    )
+
+
+def newest(
+    tx: Transaction, *, owner: Actor | None, before: int | None, limit: int
+) -> list[tuple[int, StoredOrder]]:
+    """Return up to `limit` orders, newest first, each with its place in that order, from `before` on.
+
+    With an `owner` only theirs. Reads exactly the rows that it returns, whatever the table holds.
+    """
+    conditions: list[str] = []
+    parameters: list[str | int] = []
+    if owner is not None:
+        conditions.append("owner_iss = ? AND owner_sub = ?")
+        parameters += [owner.iss, owner.sub]
+    if before is not None:
+        conditions.append("created_version < ?")
+        parameters.append(before)
+    where = f"WHERE {' AND '.join(conditions)} " if conditions else ""
+    rows = tx.execute(
+        f"SELECT created_version, {_COLUMNS} FROM orders {where}ORDER BY created_version DESC LIMIT ?",  # noqa: S608
+        (*parameters, limit),
+    ).rows
+    return [(int(row[0]), _order(row[1:])) for row in rows]
+
+
+def change_rows(tx: Transaction, order_id: str) -> list[ChangeRow]:
+    """Return the kept changes of the order that has this id now, oldest first."""
+    rows = tx.execute(
+        "SELECT c.version, c.action, c.at, c.iss, c.sub, c.via, c.name, c.items FROM changes c"
+        " JOIN orders o ON o.created_version = c.created_version WHERE o.id = ? ORDER BY c.version",
+        (order_id,),
+    ).rows
+    return [
+        ChangeRow(version, action, at, Actor(iss, sub, via), name, _ITEMS.decode(items))
+        for version, action, at, iss, sub, via, name, items in rows
+    ]
+
+
+def _order(row: Iterable[Any]) -> StoredOrder:
+    order_id, name, items, owner_iss, owner_sub, version, created_at, updated_at = row
+    return StoredOrder(order_id, name, _ITEMS.decode(items), owner_iss, owner_sub, version, created_at, updated_at)
+
+
+def _encode(items: tuple[Item, ...]) -> str:
+    return msgspec.json.encode(items).decode()

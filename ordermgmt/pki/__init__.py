@@ -1,0 +1,1 @@
+"""The private certificate authority of the suite. No service imports it: none can mint certificates."""

@@ -1,0 +1,67 @@
+"""What a service is given when it starts: the outside world as seams, and its own place in the system."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import trio
+
+from ordermgmt.clock import Clock
+from ordermgmt.config import Config
+from ordermgmt.ids import Entropy
+from ordermgmt.net import Address, Binding, Network
+from ordermgmt.security.tls import Credential
+from ordermgmt.threads import Threads
+
+__all__ = ["Endpoints", "Runtime", "ServiceContext"]
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """The outside world. Production has one of these, tests have others; services cannot tell."""
+
+    clock: Clock
+    network: Network
+    threads: Threads
+    entropy: Entropy
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """Where the services are, as configured or else as bound: base URLs without a trailing slash."""
+
+    issuer: str
+    sts_mtls_url: str
+    order_url: str
+    gateway_url: str
+    sts: Sequence[Address]
+    sts_mtls: Sequence[Address]
+    order: Sequence[Address]
+    inventory: Sequence[Address]
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceContext:
+    """All that a service's `main.run` needs.
+
+    `bindings` has an entry for each of the service's listen settings (`listen`, `mtls_listen`); they belong
+    to the supervisor and outlive the service. `callers` maps each service that may connect with a client
+    certificate to the scopes that it may use. When `drain` is set the service finishes what it has and
+    returns. Into `readiness` it puts its own check: what it returns is why it is not ready, or None.
+    `guide` says whether the replay profile is on, `demo` whether demo users may be made.
+    """
+
+    name: str
+    config: Config
+    runtime: Runtime
+    bindings: Mapping[str, Binding]
+    endpoints: Endpoints
+    credential: Credential
+    callers: Mapping[str, frozenset[str]]
+    drain: trio.Event
+    data: Path
+    readiness: MutableMapping[str, Callable[[], Awaitable[str | None]]] = field(default_factory=dict)
+    demo: bool = False
+    guide: bool = False

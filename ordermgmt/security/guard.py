@@ -1,0 +1,176 @@
+"""Who may do what, declared per route, with denial as the default.
+
+Every route of an app has a policy: its own (`public`, `require`), or the default of the app's `Guard`. A route
+without one, or one that answers by itself (static files, automatic OPTIONS), stops the service from starting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from quart import Response, g, request
+from quart_trio import QuartTrio
+from werkzeug.routing import Rule
+
+from ordermgmt.errors import Forbidden, StartError, Unauthenticated
+from ordermgmt.net import problem
+from ordermgmt.security.bearer import bearer_token, challenge
+from ordermgmt.security.peer import Peer
+from ordermgmt.security.principal import Principal
+from ordermgmt.security.scopes import parse_scope, render_scope
+from ordermgmt.telemetry.logs import get_logger
+
+__all__ = ["Authenticate", "Guard", "Policy", "Public", "Require", "current_principal", "public", "require"]
+
+View = TypeVar("View", bound=Callable[..., Any])
+Authenticate = Callable[[str | None, Peer | None], Awaitable[Principal]]
+"""From the bearer token (None: there is none) and the certificate of a request to whom it comes from.
+
+Raises Unauthenticated, with the code `no-token` if nothing was presented, or Unavailable."""
+
+_POLICY = "__ordermgmt_policy__"
+
+
+@dataclass(frozen=True, slots=True)
+class Public:
+    """Anybody that the listener lets in. No token is looked at, good or bad."""
+
+
+@dataclass(frozen=True, slots=True)
+class Require:
+    """A valid token with every one of these scopes; without any, just a valid token."""
+
+    scopes: frozenset[str] = frozenset()
+
+
+Policy = Public | Require
+
+
+def public(view: View) -> View:
+    """Let anybody use this view. Goes below the route decorator."""
+    setattr(view, _POLICY, Public())
+    return view
+
+
+def require(*scopes: str) -> Callable[[View], View]:
+    """Let only tokens with all of `scopes` use this view; `require()` takes any valid token."""
+    policy = Require(parse_scope(list(scopes)))
+
+    def declare(view: View) -> View:
+        setattr(view, _POLICY, policy)
+        return view
+
+    return declare
+
+
+def current_principal() -> Principal:
+    """Return whom the current request comes from. Only a guarded, not public, view may ask: else RuntimeError."""
+    principal = g.get("principal")
+    if not isinstance(principal, Principal):
+        msg = "a public view has no principal"
+        raise RuntimeError(msg)  # noqa: TRY004 - the view is wrong, not a type
+    return principal
+
+
+class Guard:
+    """Lets requests through to the views of one app, or not.
+
+    `default` is the policy of views that declare none (None: each must). With `callers`, of a listener that asks
+    for certificates, a request that is not to a public view must come from a service in that table; its token must
+    be bound to that service's certificate and issued to that service; and what the view requires must be within
+    what that service may use.
+    """
+
+    def __init__(
+        self,
+        default: Policy | None,
+        authenticate: Authenticate,
+        realm: str,
+        *,
+        callers: Mapping[str, frozenset[str]] | None = None,
+    ) -> None:
+        self._default = default
+        self._authenticate = authenticate
+        self._realm = realm
+        self._callers = callers
+        self._policies: dict[tuple[str, str], Policy] = {}
+        self._log = get_logger(realm)
+
+    def protect(self, app: QuartTrio) -> None:
+        """Guard every route of `app`, and answer refusals with a challenge. Call it when all routes are there.
+
+        A route that is added later is refused. Raises StartError naming a route that cannot be guarded.
+        """
+        for rule in app.url_map.iter_rules():
+            for method, policy in self._policies_of(app, rule):
+                if (rule.rule, method) in self._policies:
+                    msg = f"{method} {rule.rule} is declared twice"
+                    raise StartError(msg)
+                self._policies[rule.rule, method] = policy
+        app.before_request(self._check)
+        app.register_error_handler(Unauthenticated, self._refuse)
+        app.register_error_handler(Forbidden, self._refuse)
+
+    def _policies_of(self, app: QuartTrio, rule: Rule) -> Iterator[tuple[str, Policy]]:
+        methods = sorted(rule.methods or ())
+        name = f"{' '.join(methods)} {rule.rule}".strip()
+        if rule.websocket or not methods:
+            msg = f"{name} is not a plain HTTP route"
+            raise StartError(msg)
+        if getattr(rule, "provide_automatic_options", False):
+            msg = f"{name} would answer OPTIONS by itself"
+            raise StartError(msg)
+        if rule.endpoint.rpartition(".")[2] == "static":
+            msg = f"{name} serves files"
+            raise StartError(msg)
+        policy = getattr(app.view_functions.get(rule.endpoint), _POLICY, self._default)
+        if policy is None:
+            msg = f"{name} has no policy"
+            raise StartError(msg)
+        for method in methods:
+            yield method, policy
+
+    async def _check(self) -> None:
+        if request.url_rule is None:
+            return  # there is nothing to protect: Quart answers 404 or 405
+        policy = self._policies.get((request.url_rule.rule, request.method))
+        if policy is None:
+            raise Forbidden("no-policy")
+        if isinstance(policy, Public):
+            return
+        peer = request.scope.get("state", {}).get("peer")
+        self._check_caller(peer, policy)
+        principal = await self._authenticate(bearer_token(request.headers.getlist("authorization")), peer)
+        self._check_bound(principal, peer)
+        if not policy.scopes <= principal.scopes:
+            raise Forbidden("insufficient-scope", scope=render_scope(policy.scopes))
+        g.principal = principal
+
+    def _check_caller(self, peer: Peer | None, policy: Require) -> None:
+        if self._callers is None:
+            return
+        if peer is None or peer.name is None or peer.name not in self._callers:
+            raise Forbidden("caller-not-allowed", f"caller {peer.name or peer.uri if peer else None}")
+        if not policy.scopes <= self._callers[peer.name]:
+            raise Forbidden("caller-scope", f"caller {peer.name}", scope=render_scope(policy.scopes))
+
+    def _check_bound(self, principal: Principal, peer: Peer | None) -> None:
+        if self._callers is None:
+            return
+        if not principal.bound:
+            raise Unauthenticated("token-not-bound")
+        if peer is None or principal.client_id != peer.name:
+            raise Unauthenticated("client-mismatch", f"token of {principal.client_id!a:.80}")
+
+    async def _refuse(self, error: Unauthenticated | Forbidden) -> Response:
+        """Answer with a challenge and nothing else; what exactly was wrong is for the log."""
+        self._log.warning(
+            "refused", code=error.code, detail=error.detail, method=request.method, path=request.path[:256]
+        )
+        status, headers, body = problem.render(error)
+        response = Response(body, status, dict(headers))
+        response.headers.pop("content-type", None)
+        response.headers["www-authenticate"] = challenge(error, self._realm)
+        return response

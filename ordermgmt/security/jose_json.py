@@ -1,0 +1,132 @@
+"""What JOSE is written in, read strictly: JSON objects and base64url of which there is only one reading.
+
+Two parsers that read the same signed bytes differently are a way round a signature, so whatever is ambiguous is
+refused (RFC 8725 section 2.5; RFC 7515 section 4; RFC 7519 section 4).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from base64 import urlsafe_b64encode
+from binascii import Error as Base64Error
+from binascii import a2b_base64
+from typing import Any, NoReturn
+
+__all__ = ["Refused", "decode_base64url", "decode_object", "encode_base64url"]
+
+MAX_DEPTH = 8
+"""Levels of objects and lists. A chain of four actors in a claim is five deep; JWK sets are four deep."""
+MAX_DIGITS = 20
+"""Of an integer: what 64 bits need."""
+
+_ALPHABET = re.compile(r"[A-Za-z0-9_-]*", re.ASCII)
+_TO_STANDARD = str.maketrans("-_", "+/")
+_STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*+"|[\[\]{}]', re.DOTALL)
+
+
+class Refused(ValueError):
+    """Bytes that are not what they should be; `reason` is stable and machine-readable (`duplicate-member`)."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def encode_base64url(data: bytes) -> str:
+    """Encode without padding (RFC 7515 section 2)."""
+    return urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
+
+
+def decode_base64url(text: str) -> bytes:
+    """Decode the one encoding of each value: no padding, no other characters, no bits left over.
+
+    Raises Refused("base64url").
+    """
+    if _ALPHABET.fullmatch(text) is None:
+        raise Refused("base64url")
+    try:
+        data = a2b_base64(text.translate(_TO_STANDARD) + "=" * (-len(text) % 4))
+    except Base64Error as error:
+        raise Refused("base64url") from error
+    if encode_base64url(data) != text:
+        raise Refused("base64url")
+    return data
+
+
+def decode_object(data: bytes, max_size: int, max_depth: int = MAX_DEPTH) -> dict[str, Any]:
+    """Decode one JSON object of at most `max_size` bytes and `max_depth` levels.
+
+    Numbers are finite, integers have at most 20 digits, strings are Unicode (no lone surrogates), and no object
+    names a member twice. Raises Refused with the reason `too-large`, `too-deep`, `duplicate-member`, `number`,
+    `text`, `not-json` or `not-an-object`, and nothing else whatever the bytes are.
+    """
+    if len(data) > max_size:
+        raise Refused("too-large")
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise Refused("text") from error
+    _check_depth(text, max_depth)
+    try:
+        value = _DECODER.decode(text)
+    except Refused:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise Refused("not-json") from error
+    if not isinstance(value, dict):
+        raise Refused("not-an-object")
+    if "\\u" in text:
+        _check_surrogates(value)
+    return value
+
+
+def _check_depth(text: str, max_depth: int) -> None:
+    """Measure before parsing: a parser that recurses must not meet a tower of brackets."""
+    if text.count("{") + text.count("[") <= max_depth:
+        return
+    depth = 0
+    for match in _STRING_OR_BRACKET.finditer(text):
+        if match[0] in "[{":
+            depth += 1
+            if depth > max_depth:
+                raise Refused("too-deep")
+        elif match[0] in "]}":
+            depth -= 1
+
+
+def _check_surrogates(value: object) -> None:
+    try:
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise Refused("text") from error
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise Refused("duplicate-member")
+    return members
+
+
+def _integer(text: str) -> int:
+    if len(text) > MAX_DIGITS:
+        raise Refused("number")
+    return int(text)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise Refused("number")
+    return number
+
+
+def _not_a_number(_text: str) -> NoReturn:
+    raise Refused("number")
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_int=_integer, parse_float=_finite, parse_constant=_not_a_number
+)

@@ -1,0 +1,91 @@
+"""From a token to a principal: picks the issuer and its key, and remembers what was proven."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from ordermgmt.clock import Clock
+from ordermgmt.errors import StartError, Unauthenticated
+from ordermgmt.security import tokens
+from ordermgmt.security.keys import KeySource, VerificationKey
+from ordermgmt.security.peer import Peer
+from ordermgmt.security.principal import Principal
+from ordermgmt.security.tokens import SignedClaims, TrustedIssuer
+
+__all__ = ["TokenVerifier"]
+
+CACHE_SIZE = 2048
+"""Tokens. One takes about 2 KiB, and 24 KiB if every claim is as long as it may be: 4 MiB, at most 48 MiB."""
+
+
+class _Issuer(NamedTuple):
+    trust: TrustedIssuer
+    keys: KeySource
+
+
+class _Proven(NamedTuple):
+    issuer: _Issuer
+    key: VerificationKey
+    claims: SignedClaims
+
+
+class TokenVerifier:
+    """Verifies the JWTs of the issuers that a service trusts. Keys of one issuer never verify tokens of another.
+
+    What it remembers of a token is its signature and claims, under the token's digest; time, audience and binding
+    are checked on every use, and nothing is remembered longer than the key that proved it is current.
+    """
+
+    def __init__(self, issuers: Iterable[tuple[TrustedIssuer, KeySource]], clock: Clock) -> None:
+        self._issuers: dict[str, _Issuer] = {}
+        for trust, keys in issuers:
+            if trust.issuer in self._issuers:
+                msg = f"issuer {trust.issuer} is configured twice"
+                raise StartError(msg)
+            self._issuers[trust.issuer] = _Issuer(trust, keys)
+        self._clock = clock
+        self._proven: OrderedDict[bytes, _Proven] = OrderedDict()
+
+    async def verify(self, token: str | None, peer: Peer | None = None) -> Principal:
+        """Return whom the token proves, presented over a connection of `peer` (None: without a certificate).
+
+        Raises Unauthenticated with the reason (`no-token` for None), or Unavailable if the issuer's keys cannot
+        be had. It may wait for the issuer's keys, and only for them; cancelling it harms nobody else.
+        """
+        if token is None:
+            raise Unauthenticated("no-token")
+        digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+        proven = self._recall(digest)
+        if proven is None:
+            proven = await self._prove(token)
+            self._remember(digest, proven)
+        thumbprint = peer.thumbprint if peer is not None else None
+        return tokens.check_use(proven.claims, proven.issuer.trust, self._clock.now(), thumbprint)
+
+    def _recall(self, digest: bytes) -> _Proven | None:
+        proven = self._proven.get(digest)
+        if proven is None:
+            return None
+        if proven.issuer.keys.current(proven.key.kid) != proven.key:
+            del self._proven[digest]
+            return None
+        self._proven.move_to_end(digest)
+        return proven
+
+    async def _prove(self, token: str) -> _Proven:
+        unverified = tokens.parse(token)
+        issuer = self._issuers.get(unverified.issuer)
+        if issuer is None:
+            raise Unauthenticated("unknown-issuer")
+        # What no key could save must not make anybody ask for keys.
+        tokens.check_header(unverified, issuer.trust)
+        key = issuer.keys.current(unverified.kid) or await issuer.keys.find(unverified.kid)
+        return _Proven(issuer, key, tokens.check_signature(unverified, key, issuer.trust))
+
+    def _remember(self, digest: bytes, proven: _Proven) -> None:
+        self._proven[digest] = proven
+        if len(self._proven) > CACHE_SIZE:
+            self._proven.popitem(last=False)

@@ -1,0 +1,8 @@
+"""The database seam: short transactions of plain SQL, durable when they return."""
+
+from __future__ import annotations
+
+from ordermgmt.storage.database import Database, Result, Transaction, Value
+from ordermgmt.storage.sqlite import open_database
+
+__all__ = ["Database", "Result", "Transaction", "Value", "open_database"]

@@ -1,0 +1,68 @@
+"""What a service sees of a database: two small classes, the same for every engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+__all__ = ["Database", "Result", "Transaction", "Value"]
+
+T = TypeVar("T")
+
+Value = str | int | float | bytes | None
+"""What a parameter may be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a statement came to."""
+
+    rows: list[tuple[Any, ...]]
+    """All rows of a query; empty for other statements."""
+    rowcount: int
+    """Rows that the statement changed; -1 for a query."""
+
+
+class Transaction(Protocol):
+    """An open transaction. It ends with the function that it was given to."""
+
+    def execute(self, sql: str, parameters: Sequence[Value] = ()) -> Result:
+        """Run one statement with `?` placeholders.
+
+        A statement that fails dooms the transaction, even if the function catches the error: so where a row
+        may exist already, say `ON CONFLICT DO NOTHING` and look at `rowcount`.
+        """
+        ...
+
+
+class Database(Protocol):
+    """A database of one service.
+
+    A function given to `read` or `write` is a plain `def` that has no effects but those of its SQL: it may
+    be called again when its transaction had to be. What it raises rolls its transaction back and is raised
+    to the caller as it is.
+
+    Both raise `Unavailable("storage-unavailable")` when the database is locked for too long, full or broken:
+    nothing was changed, and the cause is in the log. `write` raises `OutcomeUnknown("storage-outcome-unknown")`
+    when the disk failed during the commit itself: the change may come back after a crash.
+    """
+
+    async def read(self, fn: Callable[[Transaction], T]) -> T:
+        """Return `fn(transaction)`, which sees one consistent snapshot and can change nothing.
+
+        It may run in the event loop: keep it to a few rows.
+        """
+        ...
+
+    async def write(self, fn: Callable[[Transaction], T]) -> T:
+        """Return `fn(transaction)` after its changes are on disk; transactions run one after the other.
+
+        Cancellation is atomic: either nothing was done and Cancelled is raised, or the change is durable
+        and its result is returned.
+        """
+        ...
+
+    def close(self) -> None:
+        """Close the files. Whoever opened the database does this, after its last user is done."""
+        ...

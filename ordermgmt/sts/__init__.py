@@ -1,0 +1,1 @@
+"""The token service: the only place where tokens are made."""

@@ -1,0 +1,201 @@
+"""How other services get tokens and keys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from math import inf
+from urllib.parse import urlencode
+
+import msgspec
+import trio
+
+from ordermgmt import errors
+from ordermgmt.net.outbound import HttpClient, Interrupted, Response, Unreachable
+from ordermgmt.security.tls import Credential
+from ordermgmt.sts.contract import (
+    ACCESS_TOKEN_TYPE,
+    CLIENT_CREDENTIALS,
+    INVALID_REQUEST,
+    JWKS_PATH,
+    TOKEN_EXCHANGE,
+    TOKEN_PATH,
+    ErrorResponse,
+    TokenResponse,
+    service_resource,
+)
+from ordermgmt.telemetry.logs import get_logger
+
+__all__ = ["BoundToken", "IssuedToken", "StsClient"]
+
+FETCH_TIMEOUT = 10.0
+"""Seconds that fetching a bound token may take."""
+RETRY_AFTER = 5.0
+"""Seconds between a renewal that failed and the next one."""
+SPARE = 5.0
+"""Seconds before its end from which a token is not used any more: it has to arrive, too."""
+
+log = get_logger("sts-client")
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedToken:
+    """A token as it was given. `expires_in` is in seconds from before the request was sent."""
+
+    token: str = field(repr=False)
+    expires_in: int
+    scopes: frozenset[str]
+
+
+class StsClient:
+    """The token service, for a service that authenticates with its certificate (RFC 8705 section 2).
+
+    `http` is a client of the mTLS listener and stays the caller's to close. Time limits are the caller's too.
+    """
+
+    def __init__(self, http: HttpClient, client_id: str) -> None:
+        self._http = http
+        self._client_id = client_id
+
+    async def exchange(self, subject_token: str, audience: str) -> IssuedToken:
+        """Exchange a caller's token for a JWT for `audience` (RFC 8693).
+
+        Raises Unauthenticated("invalid-subject-token") if the token is no good, as that is all that is variable in
+        the request, and Unavailable if the token service cannot be reached or refuses this service.
+        """
+        return await self._issue(
+            [
+                ("grant_type", TOKEN_EXCHANGE),
+                ("subject_token", subject_token),
+                ("subject_token_type", ACCESS_TOKEN_TYPE),
+                ("audience", audience),
+            ]
+        )
+
+    async def client_credentials(self, resource: str, scopes: Iterable[str] = ()) -> IssuedToken:
+        """Get a JWT for this service itself, bound to its certificate (RFC 8705 section 3).
+
+        `resource` is as `contract.service_resource` makes it; without `scopes` the token has all that are left to
+        this service there. Raises Unavailable.
+        """
+        return await self._issue(
+            [
+                ("grant_type", CLIENT_CREDENTIALS),
+                ("resource", resource),
+                ("scope", " ".join(sorted(scopes))),
+            ]
+        )
+
+    async def fetch_jwks(self) -> bytes:
+        """Fetch the public keys of the token service, as JSON (RFC 7517 section 5). Raises Unavailable."""
+        answer = await self._send("GET", JWKS_PATH)
+        if answer.status != 200:
+            raise errors.Unavailable("sts-unavailable", f"the token service answered {answer.status}")
+        return answer.content
+
+    async def _issue(self, parameters: list[tuple[str, str]]) -> IssuedToken:
+        body = urlencode([*parameters, ("client_id", self._client_id)]).encode()
+        answer = await self._send("POST", TOKEN_PATH, body)
+        if answer.status != 200:
+            raise _refusal(answer)
+        try:
+            issued = msgspec.json.decode(answer.content, type=TokenResponse)
+        except msgspec.DecodeError as error:
+            raise errors.Unavailable("sts-rubbish", "the token service did not answer with a token") from error
+        return IssuedToken(issued.access_token, issued.expires_in, frozenset(issued.scope.split()))
+
+    async def _send(self, method: str, path: str, body: bytes = b"") -> Response:
+        headers = [("accept", "application/json")]
+        if body:
+            headers.append(("content-type", "application/x-www-form-urlencoded"))
+        try:
+            return await self._http.request(method, path, headers=headers, content=body, repeatable=True)
+        except (Unreachable, Interrupted) as error:
+            log.warning("sts-unreachable", path=path, reason=str(error))
+            raise errors.Unavailable("sts-unreachable", "the token service cannot be reached") from error
+
+
+def _refusal(answer: Response) -> errors.Error:
+    try:
+        refused = msgspec.json.decode(answer.content, type=ErrorResponse)
+    except msgspec.DecodeError:
+        return errors.Unavailable("sts-unavailable", f"the token service answered {answer.status}")
+    if refused.error == INVALID_REQUEST:
+        return errors.Unauthenticated("invalid-subject-token", refused.error_description)
+    log.error("sts-refused", error=refused.error, description=refused.error_description)
+    return errors.Unavailable("sts-refused", "the token service does not serve this service")
+
+
+class BoundToken:
+    """A service's own JWT for another service, together with the credential that it is bound to.
+
+    `run` fetches it, when the first request needs it and from then on at half its life; requests wait for `run`, so
+    one that is cancelled takes nothing from the others. When the certificate changes there is a new one of these.
+    """
+
+    def __init__(self, sts: StsClient, credential: Credential, audience: str, scopes: Iterable[str] = ()) -> None:
+        self.credential = credential
+        self._sts = sts
+        self._resource = service_resource(credential.trust_domain, audience)
+        self._scopes = frozenset(scopes)
+        self._token = ""
+        self._usable_until = -inf
+        self._renew_at = inf
+        self._attempt = _Attempt()
+
+    async def get(self) -> str:
+        """Return the token, fetched if need be: it waits as long as `run` takes, or is not running.
+
+        Raises Unavailable if it cannot be had.
+        """
+        if trio.current_time() < self._usable_until:
+            return self._token
+        attempt = self._attempt
+        attempt.wanted.set()
+        await attempt.done.wait()
+        if attempt.failure is not None:
+            raise errors.Unavailable(attempt.failure.code, attempt.failure.detail) from attempt.failure
+        return self._token
+
+    def discard(self, token: str) -> None:
+        """Forget `token`, because it was refused; the next request has a new one fetched."""
+        if token == self._token:
+            self._usable_until = -inf
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Fetch and renew the token until cancelled."""
+        task_status.started()
+        while True:
+            attempt = self._attempt
+            with trio.move_on_at(self._renew_at):
+                await attempt.wanted.wait()
+            try:
+                await self._fetch()
+            except (errors.Error, trio.TooSlowError) as error:
+                attempt.failure = _as_error(error)
+                usable = trio.current_time() < self._usable_until
+                self._renew_at = trio.current_time() + RETRY_AFTER if usable else inf
+            finally:
+                self._attempt = _Attempt()
+                attempt.done.set()
+
+    async def _fetch(self) -> None:
+        start = trio.current_time()
+        with trio.fail_after(FETCH_TIMEOUT):
+            issued = await self._sts.client_credentials(self._resource, self._scopes)
+        self._token = issued.token
+        self._usable_until = start + issued.expires_in - SPARE
+        self._renew_at = start + issued.expires_in / 2
+
+
+class _Attempt:
+    """The next fetch, or the one under way: `failure` is None once it has brought a token."""
+
+    def __init__(self) -> None:
+        self.wanted = trio.Event()
+        self.done = trio.Event()
+        self.failure: errors.Error | None = None
+
+
+def _as_error(error: errors.Error | trio.TooSlowError) -> errors.Error:
+    return error if isinstance(error, errors.Error) else errors.Unavailable("sts-unreachable", "no answer in time")

@@ -1,0 +1,131 @@
+"""What the token service says on the wire: paths, parameters, grants, audiences, scopes, errors, answers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import msgspec
+
+__all__ = [
+    "ACCESS_TOKEN_TYPE",
+    "AUDIENCES",
+    "CLIENT_CREDENTIALS",
+    "GUIDE_JWKS_PATH",
+    "JWKS_PATH",
+    "JWT_TYPE",
+    "METADATA_PATH",
+    "ORDER_SCOPES",
+    "SERVICE_SCOPES",
+    "TOKEN_EXCHANGE",
+    "TOKEN_PATH",
+    "Audience",
+    "ErrorResponse",
+    "OAuthError",
+    "TokenResponse",
+    "client_subject",
+    "is_opaque_token",
+    "service_resource",
+]
+
+TOKEN_PATH = "/oauth2/token"  # noqa: S105 a path
+JWKS_PATH = "/oauth2/jwks"
+METADATA_PATH = "/.well-known/oauth-authorization-server"
+GUIDE_JWKS_PATH = "/guide/jwks"
+
+CLIENT_CREDENTIALS = "client_credentials"
+TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105 a name (RFC 8693 section 2.1)
+ACCESS_TOKEN_TYPE = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 a name (RFC 8693 section 3)
+JWT_TYPE = "urn:ietf:params:oauth:token-type:jwt"
+
+INVALID_REQUEST = "invalid_request"
+INVALID_CLIENT = "invalid_client"
+INVALID_SCOPE = "invalid_scope"
+INVALID_TARGET = "invalid_target"
+UNAUTHORIZED_CLIENT = "unauthorized_client"
+UNSUPPORTED_GRANT_TYPE = "unsupported_grant_type"
+
+ORDER_SCOPES = frozenset({"add_order", "update_order", "cancel_order", "read_all_orders", "operate"})
+"""What users, and clients for themselves, may do with orders."""
+SERVICE_SCOPES = frozenset({"read_inventory", "change_inventory", "manage_inventory"})
+"""What services may do with stock."""
+
+OPAQUE_PREFIX = "oma_"
+_OPAQUE = re.compile(OPAQUE_PREFIX + r"[A-Za-z0-9_-]{43}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """A service that tokens are made for."""
+
+    name: str
+    scopes: frozenset[str]
+    """The most that a token for it can say."""
+    user_details: frozenset[str] = frozenset()
+    """Which of `name` and `roles` it gets to see of a user, besides `preferred_username`."""
+    bound: bool = False
+    """Whether it takes only tokens that are bound to a certificate (RFC 8705 section 3)."""
+
+
+AUDIENCES: Mapping[str, Audience] = MappingProxyType(
+    {
+        audience.name: audience
+        for audience in (
+            Audience("gateway", ORDER_SCOPES),
+            Audience("order", ORDER_SCOPES, user_details=frozenset({"name", "roles"})),
+            Audience("inventory", SERVICE_SCOPES, bound=True),
+        )
+    }
+)
+
+
+class TokenResponse(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A token that was given (RFC 6749 section 5.1, RFC 8693 section 2.2.1). `expires_in` is in seconds."""
+
+    access_token: str
+    expires_in: int
+    token_type: str = msgspec.field(default_factory=lambda: "Bearer")
+    scope: str = ""
+    issued_token_type: str = ""
+
+
+class ErrorResponse(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A request that was refused (RFC 6749 section 5.2)."""
+
+    error: str
+    error_description: str = ""
+
+
+class OAuthError(Exception):
+    """A request that the token service refuses.
+
+    `error` is a code of RFC 6749 section 5.2 or RFC 8693 section 2.2.2. `description` is for the client's
+    developer: ASCII without quotes and backslashes, and made of constants, so that it repeats nothing that was sent.
+    """
+
+    def __init__(self, error: str, description: str) -> None:
+        super().__init__(error, description)
+        self.error = error
+        self.description = description
+
+    @property
+    def status(self) -> int:
+        """The status of the answer: 401 for a client that could not be authenticated, else 400."""
+        return 401 if self.error == INVALID_CLIENT else 400
+
+
+def client_subject(client_id: str) -> str:
+    """Return the `sub` of tokens that a client got for itself. No user has such a name."""
+    return f"client:{client_id}"
+
+
+def service_resource(trust_domain: str, service: str) -> str:
+    """Return the `resource` (RFC 8707) that means a service of the suite wherever it listens: its identity."""
+    return f"spiffe://{trust_domain}/{service}"
+
+
+def is_opaque_token(text: str) -> bool:
+    """Tell whether `text` has the form of an opaque access token."""
+    return _OPAQUE.fullmatch(text) is not None

@@ -1,0 +1,101 @@
+"""The token service put together: one database, one set of operations, two listeners."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import partial
+from importlib.resources import files
+from typing import Any
+
+import trio
+
+from ordermgmt.net.app import App
+from ordermgmt.net.server import serve
+from ordermgmt.runtime import ServiceContext
+from ordermgmt.security.peer import Peer, identify
+from ordermgmt.security.tls import server_context
+from ordermgmt.storage import Database, open_database
+from ordermgmt.sts.app import create_app
+from ordermgmt.sts.contract import AUDIENCES, service_resource
+from ordermgmt.sts.demo import install_demo, uninstall_demo
+from ordermgmt.sts.grants import Rules
+from ordermgmt.sts.mint import Mint
+from ordermgmt.sts.operations import TokenService, metadata
+from ordermgmt.sts.registration import system_clients
+from ordermgmt.sts.signing_key import open_signing_key
+
+__all__ = ["run"]
+
+
+async def run(context: ServiceContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    """Serve both listeners until `context.drain` is set and the requests in flight are answered.
+
+    The database is closed after the last of them. Raises StartError.
+    """
+    threads = context.runtime.threads
+    migrations = files("ordermgmt.sts") / "migrations"
+    async with open_database(context.data / "sts.sqlite", migrations, threads=threads) as database:
+        operations = await _open_operations(context, database)
+        endpoints = context.endpoints
+        app = create_app(
+            operations, metadata(endpoints.issuer, endpoints.sts_mtls_url), guide_jwks=_guide_jwks(context)
+        )
+        context.readiness[context.name] = operations.unready_reason
+        async with trio.open_nursery() as nursery:
+            for setting, listener_tls in (("listen", False), ("mtls_listen", True)):
+                await nursery.start(partial(_serve, context, app, setting, client_certificates=listener_tls))
+            task_status.started()
+
+
+async def _open_operations(context: ServiceContext, database: Database) -> TokenService:
+    runtime, config, domain = context.runtime, context.config.sts, context.config.suite.trust_domain
+    key = await open_signing_key(database, config.signing_algorithm, now=runtime.clock.now(), threads=runtime.threads)
+    if context.demo:
+        await install_demo(database, context.data, entropy=runtime.entropy, threads=runtime.threads)
+    else:
+        await uninstall_demo(database)
+    public = {context.endpoints.gateway_url: "gateway", context.endpoints.order_url: "order"}
+    rules = Rules(
+        issuer=context.endpoints.issuer,
+        access_token_lifetime=config.access_token_lifetime,
+        exchanged_token_lifetime=config.exchanged_token_lifetime,
+        bound_token_lifetime=config.bound_token_lifetime,
+        resources=public | {service_resource(domain, name): name for name in AUDIENCES},
+    )
+    return TokenService(database, Mint(key, runtime.entropy), rules, system_clients(domain), runtime.clock)
+
+
+async def _serve(
+    context: ServiceContext,
+    app: App,
+    setting: str,
+    *,
+    client_certificates: bool,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve one listener. Only the one that asks for certificates has peers."""
+    clock = context.runtime.clock
+    tls = server_context(context.credential, client_certificates=client_certificates, clock=clock)
+
+    def identify_client(certificate: bytes | None) -> Peer:
+        credential = context.credential
+        return identify(certificate, credential.authorities, credential.trust_domain, clock.now())
+
+    await serve(
+        app,
+        context.bindings[setting].open_listener(),
+        drain=context.drain,
+        tls=lambda: tls,
+        identify=identify_client if client_certificates else None,
+        drain_timeout=context.config.suite.drain,
+        task_status=task_status,
+    )
+
+
+def _guide_jwks(context: ServiceContext) -> Mapping[str, Any] | None:
+    """Return the key set of the guide's tokens for the replay profile. Their private key is public knowledge."""
+    if not context.guide:
+        return None
+    document: Mapping[str, Any] = json.loads((files("ordermgmt.sts") / "guide_jwks.json").read_bytes())
+    return document

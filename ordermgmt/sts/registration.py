@@ -1,0 +1,85 @@
+"""Who may ask for tokens: clients and users as registered, and the services, which are clients by their certificate."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ordermgmt.sts.contract import CLIENT_CREDENTIALS, TOKEN_EXCHANGE, service_resource
+
+__all__ = ["Client", "UserDetails", "is_client_id", "is_user_name", "system_clients"]
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}", re.ASCII)
+_RESERVED = frozenset({"gateway", "order", "inventory", "sts", "operator"})
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """A client as registered: the most that it may ever ask for.
+
+    It authenticates either with a secret, known by its digest, or with a certificate, known by its one URI.
+    """
+
+    id: str
+    grants: frozenset[str]
+    scopes: frozenset[str]
+    """What it may do for itself."""
+    targets: frozenset[str] = frozenset()
+    """Audiences of JWTs for itself."""
+    exchange_targets: frozenset[str] = frozenset()
+    """Audiences that it may exchange tokens of its callers for."""
+    default_audience: str = ""
+    """Audience of its opaque tokens. Empty: it gets none."""
+    secret_digest: str = field(default="", repr=False)
+    """SHA-256 of its secret, in hex."""
+    certificate_uri: str = ""
+    """The URI that its certificate has to name (RFC 8705 section 2.1.2, `tls_client_auth_san_uri`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class UserDetails:
+    """What an audience may get to see of a user."""
+
+    name: str
+    roles: tuple[str, ...] = ()
+
+
+def is_user_name(text: str) -> bool:
+    """Tell whether a user may have this name: it becomes the `sub`, so it never looks like `client:<id>`."""
+    return _NAME.fullmatch(text) is not None
+
+
+def is_client_id(text: str) -> bool:
+    """Tell whether a client may be registered under this id: the services' names are taken."""
+    return _NAME.fullmatch(text) is not None and text not in _RESERVED
+
+
+def system_clients(trust_domain: str) -> Mapping[str, Client]:
+    """Return the clients that are part of the system, by id. Each proves itself with its service certificate.
+
+    A certificate for `operator` is issued only on demand, to a person who may add goods.
+    """
+    gateway = Client(
+        "gateway",
+        grants=frozenset({CLIENT_CREDENTIALS, TOKEN_EXCHANGE}),
+        scopes=frozenset({"read_inventory"}),
+        targets=frozenset({"inventory"}),
+        exchange_targets=frozenset({"order", "inventory"}),
+        certificate_uri=service_resource(trust_domain, "gateway"),
+    )
+    order = Client(
+        "order",
+        grants=frozenset({CLIENT_CREDENTIALS}),
+        scopes=frozenset({"read_inventory", "change_inventory"}),
+        targets=frozenset({"inventory"}),
+        certificate_uri=service_resource(trust_domain, "order"),
+    )
+    operator = Client(
+        "operator",
+        grants=frozenset({CLIENT_CREDENTIALS}),
+        scopes=frozenset({"read_inventory", "manage_inventory"}),
+        targets=frozenset({"inventory"}),
+        certificate_uri=service_resource(trust_domain, "operator"),
+    )
+    return {client.id: client for client in (gateway, order, operator)}

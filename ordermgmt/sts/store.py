@@ -1,0 +1,189 @@
+"""The token service's tables. Every function takes an open transaction and speaks plain SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from ordermgmt.storage import Transaction
+from ordermgmt.sts.contract import client_subject
+from ordermgmt.sts.domain import Authority
+from ordermgmt.sts.registration import Client, UserDetails
+
+__all__ = [
+    "StoredKey",
+    "StoredUser",
+    "active_key",
+    "add_first_key",
+    "demo_fingerprint",
+    "find_access_token",
+    "find_client",
+    "put_demo",
+    "remove_demo",
+    "save_access_token",
+]
+
+PURGE = 64
+"""Expired tokens that go with each new one: more than one, so they cannot pile up, and few, so nobody waits."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredKey:
+    """A signing key as kept. `private_pem` is a secret."""
+
+    kid: str
+    algorithm: str
+    private_pem: str = field(repr=False)
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredUser:
+    """A user as kept, with the digest of the password."""
+
+    name: str
+    details: UserDetails
+    scopes: frozenset[str]
+    password_digest: str = field(repr=False)
+
+
+def active_key(transaction: Transaction) -> StoredKey | None:
+    """Return the key that signs, or None before the first start has made one."""
+    rows = transaction.execute(
+        "SELECT kid, algorithm, private_pem, created_at FROM signing_keys WHERE state = 'active'"
+    ).rows
+    return StoredKey(*rows[0]) if rows else None
+
+
+def add_first_key(transaction: Transaction, key: StoredKey) -> StoredKey:
+    """Make `key` the one that signs, unless there is one; return the one that signs."""
+    transaction.execute(
+        "INSERT INTO signing_keys (kid, state, algorithm, private_pem, created_at) VALUES (?, 'active', ?, ?, ?)"
+        " ON CONFLICT DO NOTHING",
+        (key.kid, key.algorithm, key.private_pem, key.created_at),
+    )
+    return active_key(transaction) or key
+
+
+def find_client(transaction: Transaction, client_id: str) -> Client | None:
+    """Return a client that is registered and not disabled."""
+    rows = transaction.execute(
+        "SELECT grants, scopes, targets, default_audience, secret_digest FROM clients WHERE id = ? AND disabled = 0",
+        (client_id,),
+    ).rows
+    if not rows:
+        return None
+    grants, scopes, targets, default_audience, secret_digest = rows[0]
+    return Client(
+        id=client_id,
+        grants=_set(grants),
+        scopes=_set(scopes),
+        targets=_set(targets),
+        default_audience=default_audience,
+        secret_digest=secret_digest,
+    )
+
+
+def save_access_token(transaction: Transaction, digest: str, authority: Authority, issued_at: int) -> None:
+    """Keep an opaque token, and forget some of those that expired before `issued_at`."""
+    transaction.execute(
+        "DELETE FROM access_tokens WHERE digest IN"
+        " (SELECT digest FROM access_tokens WHERE expires_at <= ? ORDER BY expires_at LIMIT ?)",
+        (issued_at, PURGE),
+    )
+    transaction.execute(
+        "INSERT INTO access_tokens (digest, client_id, user_name, scopes, audience, issued_at, expires_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (
+            digest,
+            authority.client_id,
+            authority.subject if authority.user is not None else None,
+            _text(authority.scopes),
+            authority.audience,
+            issued_at,
+            authority.expires_at,
+        ),
+    )
+
+
+def find_access_token(transaction: Transaction, digest: str, issuer: str) -> Authority | None:
+    """Return what an opaque token says, expired or not; None if it, its client or its user is not good any more."""
+    rows = transaction.execute(
+        "SELECT t.client_id, t.user_name, t.scopes, t.audience, t.expires_at, u.full_name, u.roles"
+        " FROM access_tokens t JOIN clients c ON c.id = t.client_id LEFT JOIN users u ON u.name = t.user_name"
+        " WHERE t.digest = ? AND c.disabled = 0 AND (t.user_name IS NULL OR u.disabled = 0)",
+        (digest,),
+    ).rows
+    if not rows:
+        return None
+    client_id, user_name, scopes, audience, expires_at, full_name, roles = rows[0]
+    return Authority(
+        issuer=issuer,
+        subject=client_subject(client_id) if user_name is None else user_name,
+        scopes=_set(scopes),
+        audience=audience,
+        expires_at=expires_at,
+        client_id=client_id,
+        user=None if user_name is None else UserDetails(full_name, tuple(roles.split())),
+    )
+
+
+def demo_fingerprint(transaction: Transaction) -> str | None:
+    """Return the fingerprint of the file whose secrets the demo clients and users have, or None without any."""
+    rows = transaction.execute("SELECT fingerprint FROM demo_file").rows
+    return rows[0][0] if rows else None
+
+
+def put_demo(
+    transaction: Transaction, clients: Sequence[Client], users: Sequence[StoredUser], fingerprint: str
+) -> None:
+    """Add the demo clients and users, or give them new secrets. Others of the same names are left alone."""
+    for client in clients:
+        transaction.execute(
+            "INSERT INTO clients (id, secret_digest, grants, scopes, targets, default_audience, demo)"
+            " VALUES (?, ?, ?, ?, ?, ?, 1)"
+            " ON CONFLICT (id) DO UPDATE SET secret_digest = excluded.secret_digest WHERE clients.demo = 1",
+            (
+                client.id,
+                client.secret_digest,
+                _text(client.grants),
+                _text(client.scopes),
+                _text(client.targets),
+                client.default_audience,
+            ),
+        )
+    for user in users:
+        transaction.execute(
+            "INSERT INTO users (name, full_name, roles, scopes, password_digest, demo) VALUES (?, ?, ?, ?, ?, 1)"
+            " ON CONFLICT (name) DO UPDATE SET password_digest = excluded.password_digest WHERE users.demo = 1",
+            (
+                user.name,
+                user.details.name,
+                " ".join(user.details.roles),
+                _text(user.scopes),
+                user.password_digest,
+            ),
+        )
+    transaction.execute(
+        "INSERT INTO demo_file (id, fingerprint) VALUES (1, ?)"
+        " ON CONFLICT (id) DO UPDATE SET fingerprint = excluded.fingerprint",
+        (fingerprint,),
+    )
+
+
+def remove_demo(transaction: Transaction) -> None:
+    """Remove the demo clients and users, and every token of theirs."""
+    for statement in (
+        "DELETE FROM clients WHERE demo = 1",
+        "DELETE FROM users WHERE demo = 1",
+        "DELETE FROM demo_file",
+    ):
+        transaction.execute(statement)
+
+
+def _set(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+def _text(names: Iterable[str]) -> str:
+    return " ".join(sorted(names))

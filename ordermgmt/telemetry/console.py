@@ -1,0 +1,58 @@
+"""What a person sees when the suite is up: a table of services, and what to try next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TextIO
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+__all__ = ["ServiceRow", "show_startup"]
+
+COLUMNS = ("service", "address", "state", "certificate")
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceRow:
+    """A line of the table; `certificate_days` are the whole days left, None for a listener without TLS."""
+
+    service: str
+    address: str
+    state: str
+    certificate_days: int | None
+
+
+def show_startup(stream: TextIO, rows: Sequence[ServiceRow], hints: Sequence[str]) -> None:
+    """Write the table and then each hint on a line of its own, never wrapped, so that it can be copied.
+
+    With colours and lines if `stream` is a terminal, otherwise plain aligned columns.
+    """
+    cells = [(row.service, row.address, row.state, _days(row.certificate_days)) for row in rows]
+    if stream.isatty():
+        _write_table(stream, cells)
+    else:
+        widths = [max(map(len, column)) for column in zip(COLUMNS, *cells, strict=True)]
+        for line in [COLUMNS, *cells]:
+            padded = "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+            stream.write(f"{padded.rstrip()}\n")
+    if hints:
+        stream.write("\n")
+    stream.writelines(f"{hint}\n" for hint in hints)
+    stream.flush()
+
+
+def _days(days: int | None) -> str:
+    if days is None:
+        return "none"
+    return "1 day left" if days == 1 else f"{days} days left"
+
+
+def _write_table(stream: TextIO, cells: Sequence[tuple[str, str, str, str]]) -> None:
+    table = Table(*COLUMNS)
+    for service, address, state, days in cells:
+        colour = "green" if state == "running" else "yellow"
+        table.add_row(Text(service, "bold"), Text(address), Text(state, colour), Text(days))
+    Console(file=stream).print(table)

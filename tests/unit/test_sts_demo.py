@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from importlib.resources import files
+from pathlib import Path
+from random import Random
+from typing import TypeVar
+
+import pytest
+
+from ordermgmt.errors import StartError
+from ordermgmt.security.passwords import Passwords
+from ordermgmt.storage import Database, Transaction, open_database
+from ordermgmt.sts import store
+from ordermgmt.sts.demo import FILE_NAME, install_demo, uninstall_demo
+from ordermgmt.sts.registration import Client
+from ordermgmt.threads import InlineThreads
+
+T = TypeVar("T")
+THREADS = InlineThreads()
+MIGRATIONS = files("ordermgmt.sts") / "migrations"
+
+
+class Crash(BaseException):
+    pass
+
+
+class CrashingDatabase:
+    """A database whose process ends before the first change."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def read(self, fn: Callable[[Transaction], T]) -> T:
+        return await self._database.read(fn)
+
+    async def write(self, fn: Callable[[Transaction], T]) -> T:  # noqa: ARG002
+        raise Crash
+
+    def close(self) -> None:
+        self._database.close()
+
+
+async def install(database: Database, folder: Path, seed: int = 1) -> None:
+    await install_demo(database, folder, entropy=Random(seed).randbytes, threads=THREADS)
+
+
+def secrets(folder: Path) -> dict[tuple[str, str], str]:
+    lines = (line.split(" ") for line in (folder / FILE_NAME).read_text().splitlines())
+    return {(kind, name): secret for kind, name, secret in lines}
+
+
+async def client_secret_fits(database: Database, folder: Path, name: str = "alice-app") -> bool:
+    client = await database.read(lambda transaction: store.find_client(transaction, name))
+    expected = hashlib.sha256(secrets(folder)["client", name].encode()).hexdigest()
+    return client is not None and client.secret_digest == expected
+
+
+async def rows(database: Database, sql: str) -> list[tuple[object, ...]]:
+    return await database.write(lambda transaction: transaction.execute(sql).rows)
+
+
+async def test_the_first_start_makes_clients_users_and_their_file(tmp_path: Path) -> None:
+    async with open_database(tmp_path / "db", MIGRATIONS, threads=THREADS) as database:
+        await install(database, tmp_path)
+        assert (tmp_path / FILE_NAME).stat().st_mode & 0o777 == 0o600
+        found = secrets(tmp_path)
+        assert set(found) == {
+            *(("client", f"{name}-app") for name in ("counter", "admin", "alice", "bob")),
+            *(("user", name) for name in ("counter", "admin", "alice", "bob")),
+        }
+        assert len(set(found.values())) == len(found)
+        assert await client_secret_fits(database, tmp_path)
+        admin = await database.read(lambda transaction: store.find_client(transaction, "admin-app"))
+        assert admin is not None
+        assert admin.scopes == {"add_order", "update_order", "cancel_order", "read_all_orders", "operate"}
+        ((digest,),) = await rows(database, "SELECT password_digest FROM users WHERE name = 'alice'")
+        passwords = Passwords(THREADS, Random(2).randbytes)
+        assert await passwords.verify(str(digest), found["user", "alice"])
+
+
+async def test_a_second_start_changes_nothing(tmp_path: Path) -> None:
+    async with open_database(tmp_path / "db", MIGRATIONS, threads=THREADS) as database:
+        await install(database, tmp_path)
+        before = (tmp_path / FILE_NAME).read_bytes(), await rows(database, "SELECT * FROM users ORDER BY name")
+        await install(database, tmp_path, seed=2)
+        assert before == (
+            (tmp_path / FILE_NAME).read_bytes(),
+            await rows(database, "SELECT * FROM users ORDER BY name"),
+        )
+
+
+async def test_a_crash_between_file_and_database_is_made_good(tmp_path: Path) -> None:
+    async with open_database(tmp_path / "db", MIGRATIONS, threads=THREADS) as database:
+        with pytest.raises(Crash):
+            await install(CrashingDatabase(database), tmp_path)
+        written = (tmp_path / FILE_NAME).read_bytes()
+        await install(database, tmp_path, seed=2)
+        assert (tmp_path / FILE_NAME).read_bytes() == written
+        assert await client_secret_fits(database, tmp_path)
+
+
+async def test_a_crash_while_the_file_is_written_leaves_none_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash(_: int) -> None:
+        raise Crash
+
+    async with open_database(tmp_path / "db", MIGRATIONS, threads=THREADS) as database:
+        with monkeypatch.context() as patched, pytest.raises(Crash):
+            patched.setattr("os.fsync", crash)
+            await install(database, tmp_path)
+        assert not (tmp_path / FILE_NAME).exists()
+        assert await rows(database, "SELECT * FROM clients") == []
+        await install(database, tmp_path, seed=2)
+        assert await client_secret_fits(database, tmp_path)
+
+
+async def test_a_lost_file_gets_new_secrets_that_work(tmp_path: Path) -> None:
+    async with open_database(tmp_path / "db", MIGRATIONS, threads=THREADS) as database:
+        await install(database, tmp_path)
+        old = secrets(tmp_path)
+        (tmp_path / FILE_NAME).unlink()
+        with pytest.raises(Crash):
+            await install(CrashingDatabase(database), tmp_path, seed=2)
+        await install(database, tmp_path, seed=3)
+        assert await client_secret_fits(database, tmp_path)
+        assert set(old.values()).isdisjoint(secrets(tmp_path).values())
+
+
+async def test_without_demo_they_are_gone_and_others_stay(tmp_path: Path) -> None:
+    async with open_database(tmp_path / "db", MIGRATIONS, threads=THREADS) as database:
+        await install(database, tmp_path)
+        await rows(
+            database,
+            "INSERT INTO clients (id, secret_digest, grants, scopes, targets, default_audience)"
+            " VALUES ('real', 'x', '', '', '', '')",
+        )
+        await uninstall_demo(database)
+        assert await rows(database, "SELECT id FROM clients") == [("real",)]
+        assert await rows(database, "SELECT name FROM users") == []
+        await install(database, tmp_path)
+        assert await client_secret_fits(database, tmp_path)
+
+
+async def test_a_real_client_of_the_same_name_is_left_alone(tmp_path: Path) -> None:
+    async with open_database(tmp_path / "db", MIGRATIONS, threads=THREADS) as database:
+        await rows(
+            database,
+            "INSERT INTO clients (id, secret_digest, grants, scopes, targets, default_audience)"
+            " VALUES ('alice-app', 'x', '', '', '', '')",
+        )
+        await install(database, tmp_path)
+        found = await database.read(lambda transaction: store.find_client(transaction, "alice-app"))
+        assert found == Client("alice-app", frozenset(), frozenset(), secret_digest="x")
+
+
+@pytest.mark.parametrize(("mode", "content"), [(0o644, "client alice-app x\n"), (0o600, "client alice-app x\n")])
+async def test_a_file_that_is_open_or_incomplete_stops_the_start(tmp_path: Path, mode: int, content: str) -> None:
+    (tmp_path / FILE_NAME).write_text(content)
+    (tmp_path / FILE_NAME).chmod(mode)
+    async with open_database(tmp_path / "db", MIGRATIONS, threads=THREADS) as database:
+        with pytest.raises(StartError, match=FILE_NAME):
+            await install(database, tmp_path)
+        assert await rows(database, "SELECT * FROM clients") == []

@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from ordermgmt.errors import StartError
+from ordermgmt.storage import Database, Transaction, open_database
+from ordermgmt.sts import store
+from ordermgmt.sts.domain import Authority
+from ordermgmt.sts.registration import Client, UserDetails
+from ordermgmt.sts.signing_key import open_signing_key
+from ordermgmt.sts.store import StoredUser
+from ordermgmt.threads import InlineThreads
+
+NOW = 1_700_000_000
+MIGRATIONS = files("ordermgmt.sts") / "migrations"
+APP = Client(
+    "app",
+    grants=frozenset({"client_credentials"}),
+    scopes=frozenset({"add_order", "update_order"}),
+    targets=frozenset({"order"}),
+    default_audience="gateway",
+    secret_digest="d" * 64,
+)
+ALICE = StoredUser("alice", UserDetails("Alice", ("customer", "tester")), frozenset({"add_order"}), "$argon2id$")
+OWN = Authority(
+    issuer="https://sts.test",
+    subject="client:app",
+    scopes=frozenset({"add_order"}),
+    audience="gateway",
+    expires_at=NOW + 60,
+    client_id="app",
+)
+OF_ALICE = replace(OWN, subject="alice", user=ALICE.details)
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    async with open_database(tmp_path / "sts.sqlite", MIGRATIONS, threads=InlineThreads()) as opened:
+        await opened.write(lambda transaction: store.put_demo(transaction, [APP], [ALICE], "f"))
+        yield opened
+
+
+async def save(database: Database, digest: str, authority: Authority, issued_at: int = NOW) -> None:
+    await database.write(lambda transaction: store.save_access_token(transaction, digest, authority, issued_at))
+
+
+async def find(database: Database, digest: str) -> Authority | None:
+    return await database.read(lambda transaction: store.find_access_token(transaction, digest, OWN.issuer))
+
+
+async def run(database: Database, sql: str) -> list[tuple[object, ...]]:
+    return await database.write(lambda transaction: transaction.execute(sql).rows)
+
+
+async def test_a_client_comes_back_as_it_was_registered(database: Database) -> None:
+    assert await database.read(lambda transaction: store.find_client(transaction, "app")) == APP
+    assert await database.read(lambda transaction: store.find_client(transaction, "APP")) is None
+
+
+async def test_a_token_comes_back_as_the_authority_that_it_was_made_from(database: Database) -> None:
+    await save(database, "own", OWN)
+    await save(database, "hers", OF_ALICE)
+    assert await find(database, "own") == OWN
+    assert await find(database, "hers") == OF_ALICE
+    assert await find(database, "other") is None
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "UPDATE clients SET disabled = 1",
+        "UPDATE users SET disabled = 1",
+        "DELETE FROM clients",
+        "DELETE FROM users",
+    ],
+)
+async def test_a_token_dies_with_its_client_and_its_user(database: Database, sql: str) -> None:
+    await save(database, "hers", OF_ALICE)
+    await run(database, sql)
+    assert await find(database, "hers") is None
+
+
+async def test_a_disabled_client_is_not_found(database: Database) -> None:
+    await run(database, "UPDATE clients SET disabled = 1")
+    assert await database.read(lambda transaction: store.find_client(transaction, "app")) is None
+
+
+async def test_expired_tokens_go_a_few_at_a_time_and_good_ones_stay(database: Database) -> None:
+    def fill(transaction: Transaction) -> None:
+        for number in range(store.PURGE + 10):
+            store.save_access_token(transaction, f"old-{number}", replace(OWN, expires_at=NOW), NOW - 60)
+
+    await database.write(fill)
+    await save(database, "good", OWN)
+    assert await run(database, "SELECT count(*) FROM access_tokens") == [(11,)]
+    await save(database, "better", OWN)
+    assert await run(database, "SELECT digest FROM access_tokens ORDER BY digest") == [("better",), ("good",)]
+
+
+async def test_the_signing_key_is_made_once_and_kept(tmp_path: Path) -> None:
+    threads, kids = InlineThreads(), []
+    for algorithm in ("ES256", "RS256"):
+        async with open_database(tmp_path / "sts.sqlite", MIGRATIONS, threads=threads) as database:
+            key = await open_signing_key(database, algorithm, now=NOW, threads=threads)  # type: ignore[arg-type]
+            kids.append((key.kid, key.algorithm))
+    assert kids[0] == kids[1]
+    assert kids[0][1] == "ES256"
+    assert (tmp_path / "sts.sqlite").stat().st_mode & 0o777 == 0o600
+
+
+async def test_a_first_start_can_choose_rs256(database: Database) -> None:
+    key = await open_signing_key(database, "RS256", now=NOW, threads=InlineThreads())
+    assert key.public_jwk()["kty"] == "RSA"
+
+
+async def test_of_two_first_keys_the_first_one_stays(database: Database) -> None:
+    first, second = (store.StoredKey(kid, "ES256", "pem", NOW) for kid in ("first", "second"))
+    await database.write(lambda transaction: store.add_first_key(transaction, first))
+    assert await database.write(lambda transaction: store.add_first_key(transaction, second)) == first
+
+
+async def test_a_damaged_signing_key_stops_the_start(database: Database) -> None:
+    await open_signing_key(database, "ES256", now=NOW, threads=InlineThreads())
+    await run(database, "UPDATE signing_keys SET private_pem = 'rubbish'")
+    with pytest.raises(StartError, match="damaged"):
+        await open_signing_key(database, "ES256", now=NOW, threads=InlineThreads())
+
+
+def test_secrets_are_not_in_a_repr() -> None:
+    shown = repr((APP, ALICE, store.StoredKey("kid", "ES256", "PRIVATE", NOW)))
+    assert not any(secret in shown for secret in (APP.secret_digest, ALICE.password_digest, "PRIVATE"))

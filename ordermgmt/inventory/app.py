@@ -7,7 +7,6 @@ from http import HTTPStatus
 
 import msgspec
 from quart import Response, request
-from quart_trio import QuartTrio
 
 from ordermgmt.errors import InvalidRequest, NotFound
 from ordermgmt.inventory.contract import (
@@ -36,13 +35,13 @@ from ordermgmt.inventory.contract import (
 from ordermgmt.inventory.domain import Key
 from ordermgmt.inventory.operations import Inventory
 from ordermgmt.net import problem
-from ordermgmt.net.app import json_response, new_app, read_json
+from ordermgmt.net.app import App, json_response, new_app, read_json
 from ordermgmt.security.guard import Guard, require
 
 __all__ = ["create_app"]
 
 
-def create_app(inventory: Inventory, guard: Guard) -> QuartTrio:
+def create_app(inventory: Inventory, guard: Guard) -> App:
     """Make the application; what it is given stays the caller's."""
     app = new_app("inventory")
     _add_changes(app, inventory)
@@ -51,7 +50,7 @@ def create_app(inventory: Inventory, guard: Guard) -> QuartTrio:
     return app
 
 
-def _add_changes(app: QuartTrio, inventory: Inventory) -> None:
+def _add_changes(app: App, inventory: Inventory) -> None:
     @app.put(DECREASE_PATH)
     @require(CHANGE_INVENTORY)
     async def decrease() -> Response:
@@ -82,7 +81,7 @@ def _add_changes(app: QuartTrio, inventory: Inventory) -> None:
         return _answer(await inventory.stock_up(key, await read_json(Goods)))
 
 
-def _add_reads(app: QuartTrio, inventory: Inventory) -> None:
+def _add_reads(app: App, inventory: Inventory) -> None:
     @app.get(INVENTORY_PATH)
     @require(READ_INVENTORY)
     async def everything() -> Response:
@@ -138,7 +137,9 @@ def _tagged(value: msgspec.Struct) -> Response:
     response = json_response(value)
     tag = hashlib.sha256(msgspec.json.encode(value)).hexdigest()[:32]
     if request.if_none_match.contains_weak(tag):
-        response = Response(status=HTTPStatus.NOT_MODIFIED)
+        response = Response(b"", HTTPStatus.NOT_MODIFIED)
+        # A length here would have to be that of the 200 (RFC 9110 section 8.6).
+        del response.headers["content-length"], response.headers["content-type"]
     response.set_etag(tag)
     response.headers["cache-control"] = "no-cache"
     return response

@@ -93,20 +93,16 @@ class InventoryClient:
         Raises Unavailable if nothing was done and nothing will be, OutcomeUnknown if something may have been,
         Internal if inventory does not understand the request, so that nothing was done.
         """
-        body = msgspec.json.encode(Batch(tuple(operations)))
         try:
-            answer = await self._request("POST", OPERATIONS_PATH, body)
-        except Interrupted as error:
+            return await self._decide(operations)
+        except Interrupted:
+            pass
+        # The ids make it safe to send again. But that the second request was not carried out, or did not even leave,
+        # says nothing about the first: from here on only outcomes are an answer.
+        try:
+            return await self._decide(operations)
+        except (Interrupted, Unavailable, Internal) as error:
             raise OutcomeUnknown("inventory-no-answer", "the inventory service did not answer") from error
-        if answer.status != HTTPStatus.OK:
-            _raise_change_error(answer)
-        try:
-            results = msgspec.json.decode(answer.content, type=Results).results
-            if [result.id for result in results] != [operation.id for operation in operations]:
-                raise _rubbish(answer)
-            return [_outcome(result) for result in results]
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise _rubbish(answer) from error
 
     async def item(self, category: str, code: str) -> Item:
         """Return one item. Raises NotFound, or Unavailable."""
@@ -124,6 +120,18 @@ class InventoryClient:
         path = INVENTORY_PATH if category is None else f"{INVENTORY_PATH}/{category}"
         query = urlencode({name: value for name, value in (("after", after), ("limit", limit)) if value is not None})
         return await self._read(f"{path}?{query}" if query else path, Stock)
+
+    async def _decide(self, operations: Sequence[Operation]) -> list[Outcome]:
+        answer = await self._request("POST", OPERATIONS_PATH, msgspec.json.encode(Batch(tuple(operations))))
+        if answer.status != HTTPStatus.OK:
+            _raise_change_error(answer)
+        try:
+            results = msgspec.json.decode(answer.content, type=Results).results
+            if [result.id for result in results] != [operation.id for operation in operations]:
+                raise _rubbish(answer)
+            return [_outcome(result) for result in results]
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise _rubbish(answer) from error
 
     async def _read(self, target: str, kind: type[T]) -> T:
         try:
@@ -145,7 +153,8 @@ class InventoryClient:
         if content:
             headers.append(("content-type", "application/json"))
         try:
-            answer = await self._http.request(method, target, headers=headers, content=content, repeatable=True)
+            repeatable = method == "GET"
+            answer = await self._http.request(method, target, headers=headers, content=content, repeatable=repeatable)
         except Unreachable as error:
             msg = "the inventory service cannot be reached"
             raise Unavailable("inventory-unreachable", msg, retry_after=1) from error

@@ -66,7 +66,7 @@ class Passwords:
         """Tell whether `password` is the one of `digest`; None stands for a user that does not exist.
 
         Both answers, and both kinds of user, take the same work. Raises TooManyRequests if the queue is full,
-        and argon2's InvalidHashError if `digest` is not one.
+        and one of argon2's own errors if `digest` is no digest: a fault of ours.
         """
         data = _encode(password)
         known = digest is not None and len(data) <= MAX_BYTES

@@ -194,7 +194,7 @@ def test_start_up_table_on_a_terminal_takes_values_literally_and_never_wraps_hin
     monkeypatch.setenv("COLUMNS", "80")
     stream = Terminal()
     hint = "curl " + "x" * 200
-    show_startup(stream, [ServiceRow("sts", "[::1]:9445", "running", 1)], [hint])
-    assert "[::1]:9445" in stream.getvalue()
+    show_startup(stream, [ServiceRow("sts", "[red]:9445", "running", 1)], [hint])
+    assert "[red]:9445" in stream.getvalue()
     assert "1 day left" in stream.getvalue()
     assert hint in stream.getvalue().splitlines()

@@ -43,7 +43,7 @@ class CrashingDatabase:
 
 
 async def install(database: Database, folder: Path, seed: int = 1) -> None:
-    await install_demo(database, folder, entropy=Random(seed).randbytes, threads=THREADS)
+    await install_demo(database, folder, entropy=Random(seed).randbytes, threads=THREADS)  # noqa: S311 - a test repeats
 
 
 def secrets(folder: Path) -> dict[tuple[str, str], str]:
@@ -76,7 +76,7 @@ async def test_the_first_start_makes_clients_users_and_their_file(tmp_path: Path
         assert admin is not None
         assert admin.scopes == {"add_order", "update_order", "cancel_order", "read_all_orders", "operate"}
         ((digest,),) = await rows(database, "SELECT password_digest FROM users WHERE name = 'alice'")
-        passwords = Passwords(THREADS, Random(2).randbytes)
+        passwords = Passwords(THREADS, Random(2).randbytes)  # noqa: S311
         assert await passwords.verify(str(digest), found["user", "alice"])
 
 

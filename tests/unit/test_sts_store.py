@@ -106,7 +106,7 @@ async def test_the_signing_key_is_made_once_and_kept(tmp_path: Path) -> None:
     threads, kids = InlineThreads(), []
     for algorithm in ("ES256", "RS256"):
         async with open_database(tmp_path / "sts.sqlite", MIGRATIONS, threads=threads) as database:
-            key = await open_signing_key(database, algorithm, now=NOW, threads=threads)  # type: ignore[arg-type]
+            key = await open_signing_key(database, algorithm, now=NOW, threads=threads)
             kids.append((key.kid, key.algorithm))
     assert kids[0] == kids[1]
     assert kids[0][1] == "ES256"

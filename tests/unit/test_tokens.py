@@ -7,6 +7,7 @@ import hmac
 import json
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -193,7 +194,8 @@ FORGED = [
     *[(sign(header(), claims(iss=iss)), "invalid-iss") for iss in (None, "", [ISSUER], 1)],
     (sign(header(), without(claims(), "iss")), "missing-iss"),
     *[(sign(header(), claims(aud=aud)), "wrong-audience") for aud in ("inventory", "orders", "Order", "order ", [])],
-    *[(sign(header(), claims(aud=aud)), "invalid-aud") for aud in (None, 1, "", [["order"]], ["order", 1], {"order": 1})],
+    *[(sign(header(), claims(aud=aud)), "invalid-aud") for aud in
+      (None, 1, "", [["order"]], ["order", 1], {"order": 1}, ["order"] * 65)],
     (sign(header(), without(claims(), "aud")), "missing-aud"),
     *[(sign(header(), claims(sub=sub)), "invalid-sub") for sub in ("", None, 1, ["alice"], "a" * 257, "a\nb", "a\0")],
     (sign(header(), without(claims(), "sub")), "missing-sub"),
@@ -394,7 +396,9 @@ def test_a_signing_key_survives_its_file_and_signs_what_its_jwk_verifies(algorit
     assert tokens.verify(key.sign(claims(), "at+jwt"), keys, TRUST, NOW).sub == "alice"
 
 
-@pytest.mark.parametrize("pem", [b"", b"x", PEM, jwk.ECKey.generate_key("P-384").as_pem(), b"-----BEGIN PRIVATE KEY-----"])
+@pytest.mark.parametrize(
+    "pem", [b"", b"x", PEM, jwk.ECKey.generate_key("P-384").as_pem(), b"-----BEGIN PRIVATE KEY-----"]
+)
 def test_what_is_no_signing_key_is_refused(pem: bytes) -> None:
     with pytest.raises(ValueError, match="private key"):
         SigningKey.from_pem(pem)
@@ -409,10 +413,8 @@ def test_any_bytes_have_one_encoding(data: bytes) -> None:
 
 @given(st.one_of(st.binary(max_size=300), st.text(alphabet='{}[]",:0123456789eE.-\\utrfalsn ').map(str.encode)))
 def test_decoding_any_bytes_gives_an_object_or_is_refused(data: bytes) -> None:
-    try:
+    with suppress(Refused):
         assert isinstance(decode_object(data, 300), dict)
-    except Refused:
-        pass
 
 
 JSON = st.recursive(
@@ -426,10 +428,8 @@ NAMES = ["iss", "sub", "aud", "exp", "nbf", "iat", "scope", "cnf", "act", "roles
 @given(st.sampled_from(NAMES), JSON)
 def test_any_value_of_any_claim_is_accepted_or_unauthenticated(name: str, value: Any) -> None:
     body = json.dumps(claims(**{name: value}), ensure_ascii=True).encode()
-    try:
+    with suppress(Unauthenticated):
         verify(sign(header(), body))
-    except Unauthenticated:
-        pass
 
 
 class Clock:

@@ -1,0 +1,179 @@
+"""The whole suite in one loop, on the memory network, under virtual time: real TLS, real HTTP, real SQL."""
+
+from __future__ import annotations
+
+import random
+from base64 import b64encode
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from urllib.parse import urlencode
+
+import msgspec
+import trio
+
+from ordermgmt.config import Config, SuiteConfig
+from ordermgmt.net import Address, Network
+from ordermgmt.net.outbound import HttpClient, Response, open_client
+from ordermgmt.pki import files as pki
+from ordermgmt.runtime import Runtime
+from ordermgmt.security.tls import PublicTls, client_tls, load_credential
+from ordermgmt.system import Suite, select, service_names
+from ordermgmt.testing.clocks import VirtualClock
+from ordermgmt.testing.memory import MemoryNetwork
+from ordermgmt.threads import InlineThreads
+
+__all__ = ["RunningSystem", "running_system"]
+
+
+class RunningSystem:
+    """A running suite and what a test needs of it. Made by `running_system`."""
+
+    def __init__(self, suite: Suite, runtime: Runtime, stop: trio.Event, stack: AsyncExitStack) -> None:
+        self.suite = suite
+        self.runtime = runtime
+        self.stop = stop
+        self._stack = stack
+        self._clients: dict[tuple[str, str | None], HttpClient] = {}
+
+    @property
+    def certs(self) -> Path:
+        """The folder of the PKI."""
+        return Path(self.suite.config.suite.certs)
+
+    @property
+    def data(self) -> Path:
+        """The folder of the databases."""
+        folder = Path(self.suite.config.suite.data)
+        return folder / "guide" if self.suite.guide else folder
+
+    def address(self, service: str, setting: str = "listen") -> Address:
+        """Return where a service listens."""
+        return self.suite.addresses[service][setting]
+
+    async def client(self, service: str, *, identity: str | None = None) -> HttpClient:
+        """Return a client of `service`, kept for the rest of the run.
+
+        Without an `identity` it is anybody, who knows the CA; with one it presents that service's certificate,
+        on the listener that asks for one.
+        """
+        found = self._clients.get((service, identity))
+        if found is None:
+            clock = self.runtime.clock
+            setting = "mtls_listen" if service == "sts" and identity is not None else "listen"
+            if identity is None:
+                tls = PublicTls(self.certs / "ca.pem", clock=clock)
+            else:
+                credential = load_credential(self.certs, identity, self.suite.config.suite.trust_domain)
+                tls = client_tls(credential, expected=service, clock=clock)
+            address = self.address(service, setting)._replace(host="localhost")
+            found = await self._stack.enter_async_context(open_client(self.runtime.network, [address], tls=tls))
+            self._clients[service, identity] = found
+        return found
+
+    async def request(
+        self,
+        service: str,
+        method: str,
+        target: str,
+        *,
+        token: str | None = None,
+        json: object = None,
+        headers: Iterable[tuple[str, str]] = (),
+        identity: str | None = None,
+    ) -> Response:
+        """Send one request to `service` and return the answer."""
+        client = await self.client(service, identity=identity)
+        sent = list(headers)
+        if token is not None:
+            sent.append(("authorization", f"Bearer {token}"))
+        content = b""
+        if json is not None:
+            sent.append(("content-type", "application/json"))
+            content = msgspec.json.encode(json)
+        return await client.request(method, target, headers=sent, content=content)
+
+    def secret(self, client_id: str) -> str:
+        """Return the secret of a demo client."""
+        for line in (self.data / "demo-credentials").read_text().splitlines():
+            kind, name, secret = line.split(" ")
+            if (kind, name) == ("client", client_id):
+                return secret
+        raise KeyError(client_id)
+
+    async def token(self, client_id: str, *, resource: str | None = None, scope: str = "") -> str:
+        """Get a token for a demo client: an opaque one for the gateway, or with a `resource` a JWT for that."""
+        credentials = b64encode(f"{client_id}:{self.secret(client_id)}".encode()).decode()
+        answer = await self.token_request(
+            {"grant_type": "client_credentials", "resource": resource or "", "scope": scope},
+            headers=[("authorization", f"Basic {credentials}")],
+        )
+        if answer.status != 200:
+            msg = f"the STS answered {answer.status}: {answer.content.decode()}"
+            raise RuntimeError(msg)
+        return str(msgspec.json.decode(answer.content)["access_token"])
+
+    async def order_token(self, client_id: str) -> str:
+        """Get a JWT for the order service for a demo client."""
+        return await self.token(client_id, resource=self.suite.endpoints.order_url)
+
+    async def bound_token(self, service: str, **parameters: str) -> str:
+        """Get a JWT for the inventory service, bound to the certificate of `service`."""
+        resource = f"spiffe://{self.suite.config.suite.trust_domain}/inventory"
+        answer = await self.token_request(
+            {"grant_type": "client_credentials", "client_id": service, "resource": resource, **parameters},
+            identity=service,
+        )
+        if answer.status != 200:
+            msg = f"the STS answered {answer.status}: {answer.content.decode()}"
+            raise RuntimeError(msg)
+        return str(msgspec.json.decode(answer.content)["access_token"])
+
+    async def token_request(
+        self,
+        parameters: Mapping[str, str],
+        *,
+        headers: Iterable[tuple[str, str]] = (),
+        identity: str | None = None,
+    ) -> Response:
+        """Send a token request as it is."""
+        client = await self.client("sts", identity=identity)
+        form = ("content-type", "application/x-www-form-urlencoded")
+        content = urlencode(dict(parameters)).encode()
+        return await client.request("POST", "/oauth2/token", headers=[form, *headers], content=content)
+
+
+@asynccontextmanager
+async def running_system(
+    folder: Path,
+    *,
+    config: Config | None = None,
+    services: Sequence[str] = (),
+    guide: bool = False,
+    seed: int = 0,
+    network: Network | None = None,
+    prepare: Callable[[Suite], None] = lambda _: None,
+) -> AsyncIterator[RunningSystem]:
+    """Run the suite inside the block, from certificates to drain, in `folder`.
+
+    Run it under a MockClock. The block may end the suite itself by setting `stop`; leaving it does so otherwise.
+    `prepare` sees the suite before it starts. Nothing is left when it returns, and what the suite raises is raised.
+    """
+    base = config or Config()
+    suite_config: SuiteConfig = msgspec.structs.replace(
+        base.suite, data=str(folder / "var"), certs=str(folder / "certs")
+    )
+    base = msgspec.structs.replace(base, suite=suite_config)
+    clock = VirtualClock()
+    runtime = Runtime(clock, network or MemoryNetwork(), InlineThreads(), random.Random(seed).randbytes)  # noqa: S311
+    certs = Path(suite_config.certs)
+    certs.mkdir(parents=True, exist_ok=True)
+    pki.ensure(certs, service_names(), suite_config.names, suite_config.trust_domain, clock.now())
+    stop = trio.Event()
+    async with Suite(base, runtime, select(services), guide=guide) as suite:
+        prepare(suite)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(lambda task_status: suite.run(stop, task_status=task_status))
+            async with AsyncExitStack() as stack:
+                yield RunningSystem(suite, runtime, stop, stack)
+            stop.set()

@@ -1,0 +1,160 @@
+"""A token service for tests: the real one on a fresh database, with a clock that stands still, asked over ASGI."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from random import Random
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
+
+import msgspec
+from quart import Response
+from werkzeug.datastructures import Headers
+
+from ordermgmt.net.app import App
+from ordermgmt.security.keys import SigningKey
+from ordermgmt.security.peer import Peer
+from ordermgmt.security.principal import Principal
+from ordermgmt.security.tokens import TrustedIssuer, verify
+from ordermgmt.storage import Database, open_database
+from ordermgmt.sts import store
+from ordermgmt.sts.app import create_app
+from ordermgmt.sts.contract import AUDIENCES, CLIENT_CREDENTIALS, ORDER_SCOPES, TOKEN_PATH, service_resource
+from ordermgmt.sts.domain import Authority
+from ordermgmt.sts.grants import Rules
+from ordermgmt.sts.mint import Mint, token_digest
+from ordermgmt.sts.operations import TokenService, metadata
+from ordermgmt.sts.registration import Client, UserDetails, system_clients
+from ordermgmt.sts.signing_key import open_signing_key
+from ordermgmt.sts.store import StoredUser
+from ordermgmt.threads import InlineThreads
+
+NOW = 1_700_000_000
+ISSUER = "https://sts.test"
+MTLS_URL = "https://mtls.sts.test"
+DOMAIN = "td.test"
+ORDERS = "https://orders.test"
+FORM = "application/x-www-form-urlencoded"
+RULES = Rules(
+    issuer=ISSUER,
+    access_token_lifetime=3600,
+    exchanged_token_lifetime=60,
+    bound_token_lifetime=600,
+    resources={ORDERS: "order", "https://gateway.test": "gateway"}
+    | {service_resource(DOMAIN, name): name for name in AUDIENCES},
+)
+SECRETS = {name: f"secret-of-{name}" for name in ("admin-app", "alice-app", "bob-app")}
+CLIENTS = [
+    Client(
+        name,
+        grants=frozenset({CLIENT_CREDENTIALS}),
+        scopes=ORDER_SCOPES if name == "admin-app" else frozenset({"add_order"}),
+        targets=frozenset({"order"}),
+        default_audience="gateway",
+        secret_digest=token_digest(secret),
+    )
+    for name, secret in SECRETS.items()
+]
+ALICE = UserDetails("Alice", ("customer",))
+USERS = [StoredUser("alice", ALICE, frozenset({"add_order"}), "no digest")]
+
+
+class FakeClock:
+    time = float(NOW)
+
+    def now(self) -> float:
+        return self.time
+
+
+class Answer(NamedTuple):
+    status: int
+    headers: Mapping[str, str]
+    body: Any
+
+
+@dataclass
+class Sts:
+    app: App
+    database: Database
+    clock: FakeClock
+    key: SigningKey
+    mint: Mint
+    secrets: Mapping[str, str]
+
+    async def post(
+        self,
+        form: Sequence[tuple[str, str]] | Mapping[str, str] | bytes,
+        *,
+        headers: Sequence[tuple[str, str]] = (),
+        peer: Peer | None = None,
+        path: str = TOKEN_PATH,
+        content_type: str = FORM,
+    ) -> Answer:
+        pairs = list(form.items()) if isinstance(form, Mapping) else form
+        body = pairs if isinstance(pairs, bytes) else urlencode(pairs).encode()
+        response = await self.app.test_client().post(
+            path,
+            data=body,
+            headers=Headers([("content-type", content_type), *headers]),
+            scope_base={} if peer is None else {"state": {"peer": peer}},
+        )
+        return await _answer(response)
+
+    async def get(self, path: str) -> Answer:
+        response = await self.app.test_client().get(path)
+        return await _answer(response)
+
+    def basic(self, client: str, secret: str | None = None) -> list[tuple[str, str]]:
+        """Return the headers with which a client authenticates."""
+        return [basic(client, self.secrets[client] if secret is None else secret)]
+
+    def read(self, token: str, audience: str, thumbprint: str | None = None) -> Principal:
+        """Verify a JWT as the service `audience` does."""
+        keys = {self.key.kid: self.key.verification_key()}
+        return verify(token, keys, TrustedIssuer(ISSUER, audience, ("ES256",)), self.clock.now(), thumbprint)
+
+    async def user_token(self, audience: str = "gateway", lifetime: int = 3600) -> str:
+        """Give alice an opaque token, as a login would."""
+        now = int(self.clock.now())
+        scopes = frozenset({"add_order", "cancel_order"})
+        authority = Authority(ISSUER, "alice", scopes, audience, now + lifetime, "alice-app", user=ALICE)
+        issued = self.mint.opaque(authority, now)
+        await self.database.write(
+            lambda transaction: store.save_access_token(transaction, issued.digest, authority, now)
+        )
+        return issued.response.access_token
+
+
+@asynccontextmanager
+async def open_sts(folder: Path) -> AsyncIterator[Sts]:
+    """Open a token service with a database in `folder`. Leaving the block closes it."""
+    threads, clock = InlineThreads(), FakeClock()
+    entropy = Random(1).randbytes  # noqa: S311 - a test repeats
+    migrations = files("ordermgmt.sts") / "migrations"
+    async with open_database(folder / "sts.sqlite", migrations, threads=threads) as database:
+        key = await open_signing_key(database, "ES256", now=NOW, threads=threads)
+        await database.write(lambda transaction: store.put_demo(transaction, CLIENTS, USERS, "none"))
+        mint = Mint(key, entropy)
+        operations = TokenService(database, mint, RULES, system_clients(DOMAIN), clock)
+        app = create_app(operations, metadata(ISSUER, MTLS_URL), guide_jwks={"keys": []})
+        yield Sts(app, database, clock, key, mint, SECRETS)
+
+
+def service(name: str, *, domain: str = DOMAIN, thumbprint: str = "thumb") -> Peer:
+    """Return the peer that proved the certificate of a service."""
+    return Peer(name, f"spiffe://{domain}/{name}", thumbprint)
+
+
+def basic(client: str, secret: str) -> tuple[str, str]:
+    return "authorization", "Basic " + b64encode(f"{client}:{secret}".encode()).decode()
+
+
+async def _answer(response: Response) -> Answer:
+    body = await response.get_data(as_text=False)
+    headers = dict(response.headers.items(lower=True))
+    return Answer(response.status_code, headers, msgspec.json.decode(body) if body else None)

@@ -1,0 +1,346 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ordermgmt.security.jose_json import decode_base64url, decode_object
+from ordermgmt.sts import store
+from ordermgmt.sts.mint import token_digest
+from tests.unit.sts_setup import DOMAIN, ISSUER, MTLS_URL, NOW, ORDERS, Sts, basic, open_sts, service
+
+TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
+ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"
+OWN = {"grant_type": "client_credentials"}
+INVENTORY = f"spiffe://{DOMAIN}/inventory"
+
+
+@pytest.fixture
+async def sts(tmp_path: Path) -> AsyncIterator[Sts]:
+    async with open_sts(tmp_path) as opened:
+        yield opened
+
+
+def exchange_of(token: str, **more: str) -> dict[str, str]:
+    form = {
+        "grant_type": TOKEN_EXCHANGE,
+        "client_id": "gateway",
+        "subject_token": token,
+        "subject_token_type": ACCESS_TOKEN,
+        "audience": "order",
+    }
+    return form | more
+
+
+def claims_of(token: str) -> Mapping[str, Any]:
+    return decode_object(decode_base64url(token.split(".")[1]), 8192)
+
+
+async def test_a_client_gets_an_opaque_token_for_the_gateway(sts: Sts) -> None:
+    answer = await sts.post(OWN, headers=sts.basic("admin-app"))
+    assert answer.status == 200
+    assert answer.headers["content-type"] == "application/json"
+    assert (answer.headers["cache-control"], answer.headers["pragma"]) == ("no-store", "no-cache")
+    token = answer.body.pop("access_token")
+    assert len(token) == 47
+    assert token.startswith("oma_")
+    assert answer.body == {
+        "token_type": "Bearer",
+        "expires_in": 3600,
+        "scope": "add_order cancel_order operate read_all_orders update_order",
+    }
+    kept = await sts.database.read(
+        lambda transaction: store.find_access_token(transaction, token_digest(token), ISSUER)
+    )
+    assert kept is not None
+    assert (kept.subject, kept.audience, kept.expires_at) == ("client:admin-app", "gateway", NOW + 3600)
+
+
+async def test_a_token_is_kept_only_as_a_digest(sts: Sts, tmp_path: Path) -> None:
+    token = (await sts.post(OWN, headers=sts.basic("admin-app"))).body["access_token"]
+    stored = read_database(tmp_path)
+    assert token.encode() not in stored
+    assert token_digest(token).encode() in stored
+
+
+def read_database(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in folder.glob("sts.sqlite*"))
+
+
+async def test_a_client_asks_for_fewer_scopes(sts: Sts) -> None:
+    answer = await sts.post(OWN | {"scope": "operate add_order"}, headers=sts.basic("admin-app"))
+    assert answer.body["scope"] == "add_order operate"
+
+
+async def test_a_resource_gives_a_jwt_for_that_service(sts: Sts) -> None:
+    answer = await sts.post(OWN | {"resource": ORDERS}, headers=sts.basic("alice-app"))
+    token = answer.body["access_token"]
+    assert decode_object(decode_base64url(token.split(".")[0]), 999)["typ"] == "at+jwt"  # RFC 9068 section 2.1
+    claims = dict(claims_of(token))
+    assert claims.pop("jti")
+    assert claims == {
+        "iss": ISSUER,
+        "sub": "client:alice-app",
+        "aud": "order",
+        "client_id": "alice-app",
+        "iat": NOW,
+        "exp": NOW + 60,
+        "scope": "add_order",
+    }
+    assert sts.read(token, "order").sub == "client:alice-app"
+
+
+async def test_the_gateway_as_resource_gives_an_opaque_token(sts: Sts) -> None:
+    answer = await sts.post(OWN | {"resource": "https://gateway.test"}, headers=sts.basic("alice-app"))
+    assert answer.body["access_token"].startswith("oma_")
+
+
+async def test_a_service_gets_a_token_bound_to_its_certificate(sts: Sts) -> None:
+    form = OWN | {"client_id": "order", "resource": INVENTORY}
+    answer = await sts.post(form, peer=service("order", thumbprint="its-print"))
+    assert (answer.status, answer.body["expires_in"]) == (200, 600)
+    claims = claims_of(answer.body["access_token"])
+    assert claims["cnf"] == {"x5t#S256": "its-print"}  # RFC 8705 section 3.1
+    assert (claims["aud"], claims["scope"]) == ("inventory", "change_inventory read_inventory")
+
+
+async def test_an_exchange_gives_a_jwt_with_user_and_actor(sts: Sts) -> None:
+    answer = await sts.post(exchange_of(await sts.user_token()), peer=service("gateway"))
+    assert answer.status == 200
+    assert answer.body["issued_token_type"] == ACCESS_TOKEN  # RFC 8693 section 2.2.1
+    assert (answer.body["token_type"], answer.body["expires_in"]) == ("Bearer", 60)
+    claims = dict(claims_of(answer.body["access_token"]))
+    assert claims.pop("jti")
+    assert claims == {
+        "iss": ISSUER,
+        "sub": "alice",
+        "aud": "order",
+        "client_id": "gateway",
+        "iat": NOW,
+        "exp": NOW + 60,
+        "scope": "add_order cancel_order",
+        "act": {"sub": "client:gateway"},
+        "preferred_username": "alice",
+        "name": "Alice",
+        "roles": ["customer"],
+    }
+
+
+async def test_an_exchanged_token_ends_with_its_subject_token(sts: Sts) -> None:
+    token = await sts.user_token(lifetime=100)
+    sts.clock.time += 70
+    answer = await sts.post(exchange_of(token), peer=service("gateway"))
+    assert answer.body["expires_in"] == 30
+    sts.clock.time += 30
+    assert (await sts.post(exchange_of(token), peer=service("gateway"))).body["error"] == "invalid_request"
+
+
+async def test_a_jwt_of_ours_for_the_caller_is_a_subject_token_and_only_for_the_caller(sts: Sts) -> None:
+    peer = service("gateway")
+    own = (await sts.post(OWN | {"resource": ORDERS}, headers=sts.basic("alice-app"))).body["access_token"]
+    assert (await sts.post(exchange_of(own), peer=peer)).body["error"] == "invalid_request"
+    payload = dict(claims_of(own)) | {"aud": "gateway", "act": {"sub": "client:portal"}}
+    answer = await sts.post(exchange_of(sts.key.sign(payload, "at+jwt")), peer=peer)
+    assert claims_of(answer.body["access_token"])["act"] == {"sub": "client:gateway", "act": {"sub": "client:portal"}}
+    for wrong in ("JWT", "id+jwt"):
+        refused = await sts.post(exchange_of(sts.key.sign(payload, wrong)), peer=peer)
+        assert refused.body["error"] == "invalid_request"
+    foreign = sts.key.sign(payload | {"iss": "wso2"}, "at+jwt")
+    assert (await sts.post(exchange_of(foreign), peer=peer)).body["error"] == "invalid_request"
+
+
+async def test_a_bound_subject_token_is_exchanged_only_by_its_owner_and_stays_bound(sts: Sts) -> None:
+    own = (await sts.post(OWN | {"resource": ORDERS}, headers=sts.basic("alice-app"))).body["access_token"]
+    bound = sts.key.sign(dict(claims_of(own)) | {"aud": "gateway", "cnf": {"x5t#S256": "print"}}, "at+jwt")
+    refused = await sts.post(exchange_of(bound), peer=service("gateway", thumbprint="other"))
+    assert refused.body["error"] == "invalid_request"
+    answer = await sts.post(exchange_of(bound), peer=service("gateway", thumbprint="print"))
+    assert claims_of(answer.body["access_token"])["cnf"] == {"x5t#S256": "print"}
+
+
+async def test_an_exchange_for_inventory_is_bound(sts: Sts) -> None:
+    form = exchange_of(await sts.user_token(), audience="inventory")
+    answer = await sts.post(form, peer=service("gateway", thumbprint="print"))
+    claims = claims_of(answer.body["access_token"])
+    assert claims["cnf"] == {"x5t#S256": "print"}
+    assert "scope" not in claims  # alice has none there
+
+
+GATEWAY, BASIC = "gateway", "alice-app"
+REFUSALS = [
+    # what the RFC says, who asks, form, status, error
+    ("6749-5.2 unauthenticated", None, OWN, 401, "invalid_client"),
+    ("6749-5.2 unknown client", "nobody:x", OWN, 401, "invalid_client"),
+    ("6749-5.2 wrong secret", "alice-app:wrong", OWN, 401, "invalid_client"),
+    ("6749-5.2 no secret", "alice-app:", OWN, 401, "invalid_client"),
+    ("6749-2.3.1 secret in the body", None, OWN | {"client_id": BASIC, "client_secret": "x"}, 401, "invalid_client"),
+    ("6749-2.3 two ways at once", BASIC, OWN | {"client_secret": "x"}, 400, "invalid_request"),
+    ("6749-3.2.1 another client_id", BASIC, OWN | {"client_id": "bob-app"}, 400, "invalid_request"),
+    ("6749-5.2 no grant_type", BASIC, {}, 400, "invalid_request"),
+    ("6749-3.2 empty grant_type", BASIC, {"grant_type": ""}, 400, "invalid_request"),
+    ("6749-5.2 unknown grant", BASIC, {"grant_type": "password"}, 400, "unsupported_grant_type"),
+    ("6749-5.2 grant not of this client", BASIC, exchange_of("oma_x") | {"client_id": ""}, 400, "unauthorized_client"),
+    ("6749-3.3 scope not available", BASIC, OWN | {"scope": "operate"}, 400, "invalid_scope"),
+    ("6749-3.3 scope malformed", BASIC, OWN | {"scope": "add_order\tx"}, 400, "invalid_scope"),
+    ("8707-2 unknown resource", BASIC, OWN | {"resource": "https://other.test"}, 400, "invalid_target"),
+    ("8707-2 not exactly the resource", BASIC, OWN | {"resource": ORDERS + "/"}, 400, "invalid_target"),
+    ("8707-2 resource not of this client", BASIC, OWN | {"resource": INVENTORY}, 400, "invalid_target"),
+    ("a service has no opaque token", GATEWAY, OWN | {"client_id": GATEWAY}, 400, "invalid_target"),
+    ("8705-2 no client_id", GATEWAY, OWN | {"resource": INVENTORY}, 401, "invalid_client"),
+    ("8705-2.1 another's certificate", "order", OWN | {"client_id": GATEWAY}, 401, "invalid_client"),
+    ("8705-2.1 no certificate", None, OWN | {"client_id": GATEWAY}, 401, "invalid_client"),
+    ("8705-2.1 a secret is no certificate", "gateway:", OWN, 401, "invalid_client"),
+    ("8693-2.1 no subject_token", GATEWAY, exchange_of(""), 400, "invalid_request"),
+    ("8693-2.1 no subject_token_type", GATEWAY, exchange_of("x", subject_token_type=""), 400, "invalid_request"),
+    (
+        "8693-3 an ID token",
+        GATEWAY,
+        exchange_of("x", subject_token_type="urn:ietf:params:oauth:token-type:id_token"),
+        400,
+        "invalid_request",
+    ),
+    ("8693-2.1 actor_token", GATEWAY, exchange_of("USER", actor_token="x"), 400, "invalid_request"),
+    ("8693-2.1 actor_token_type alone", GATEWAY, exchange_of("USER", actor_token_type="x"), 400, "invalid_request"),
+    ("8693-2.1 other token type", GATEWAY, exchange_of("USER", requested_token_type="x"), 400, "invalid_request"),
+    ("8693-2.2.2 unknown token", GATEWAY, exchange_of("oma_" + "x" * 43), 400, "invalid_request"),
+    ("8693-2.2.2 rubbish", GATEWAY, exchange_of("é\x00..\ud7ff"), 400, "invalid_request"),
+    ("8693-2.2.2 unknown audience", GATEWAY, exchange_of("USER", audience="sts"), 400, "invalid_target"),
+    ("8693-2.2.2 audience not allowed", GATEWAY, exchange_of("USER", audience="gateway"), 400, "invalid_target"),
+    ("8693-2.2.2 no audience", GATEWAY, exchange_of("USER", audience=""), 400, "invalid_target"),
+    ("8693-2.2.2 audience and resource", GATEWAY, exchange_of("USER", resource=ORDERS), 400, "invalid_target"),
+    ("8693-2.2 more than the subject", GATEWAY, exchange_of("USER", scope="operate"), 400, "invalid_scope"),
+]
+
+
+@pytest.mark.parametrize(
+    ("who", "form", "status", "error"), [row[1:] for row in REFUSALS], ids=[r[0] for r in REFUSALS]
+)
+async def test_refusals(sts: Sts, who: str | None, form: dict[str, str], status: int, error: str) -> None:
+    user_token = await sts.user_token()
+    form = {name: user_token if value == "USER" else value for name, value in form.items()}
+    peer = service(who) if who in {"gateway", "order"} else None
+    name, _, secret = (who or "").partition(":")
+    headers = [] if who is None or peer else sts.basic(name, secret if ":" in (who or "") else None)
+    answer = await sts.post(form, headers=headers, peer=peer)
+    assert (answer.status, answer.body["error"]) == (status, error)
+    assert answer.headers["cache-control"] == "no-store"
+    assert ("www-authenticate" in answer.headers) == (status == 401)
+    text = answer.body["error_description"]
+    assert text.isascii()
+    assert not {'"', "\\"} & set(text)  # RFC 6749 section 5.2
+    assert not any(value in text for value in (user_token, *sts.secrets.values()))
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["Basic", "Basic ===", "Basic " + "é", "Bearer x", "Basic bm9jb2xvbg==", "Basic //79Ov8=", "Basic OnNlY3JldA=="],
+)
+async def test_credentials_that_cannot_be_read_are_401(sts: Sts, header: str) -> None:
+    answer = await sts.post(OWN, headers=[("authorization", header)])
+    assert (answer.status, answer.body["error"]) == (401, "invalid_client")
+    assert answer.headers["www-authenticate"].startswith("Basic ")
+
+
+async def test_credentials_are_form_encoded_inside_basic(sts: Sts) -> None:
+    """RFC 6749 section 2.3.1."""
+    answer = await sts.post(OWN, headers=[basic("alice%2Dapp", sts.secrets["alice-app"])])
+    assert answer.status == 200
+
+
+async def test_two_authorization_headers_are_refused(sts: Sts) -> None:
+    headers = [*sts.basic("alice-app"), *sts.basic("alice-app")]
+    assert (await sts.post(OWN, headers=headers)).body["error"] == "invalid_request"
+
+
+@pytest.mark.parametrize("name", ["grant_type", "scope", "subject_token", "unknown"])
+async def test_a_repeated_parameter_is_refused(sts: Sts, name: str) -> None:
+    """RFC 6749 section 3.2."""
+    form = [("grant_type", "client_credentials"), (name, "a"), (name, "a")]
+    answer = await sts.post(form, headers=sts.basic("alice-app"))
+    assert (answer.status, answer.body["error"]) == (400, "invalid_request")
+
+
+async def test_a_parameter_without_a_value_counts_as_omitted(sts: Sts) -> None:
+    """RFC 6749 section 3.2."""
+    form = [*OWN.items(), ("scope", ""), ("scope", "add_order"), ("resource", "")]
+    assert (await sts.post(form, headers=sts.basic("alice-app"))).body["scope"] == "add_order"
+
+
+async def test_unknown_parameters_are_ignored(sts: Sts) -> None:
+    """RFC 6749 section 3.2."""
+    assert (await sts.post(OWN | {"shoe_size": "9"}, headers=sts.basic("alice-app"))).status == 200
+
+
+async def test_several_resources_are_an_invalid_target(sts: Sts) -> None:
+    form = [*OWN.items(), ("resource", ORDERS), ("resource", ORDERS)]
+    assert (await sts.post(form, headers=sts.basic("alice-app"))).body["error"] == "invalid_target"
+
+
+async def test_parameters_in_the_url_are_refused(sts: Sts) -> None:
+    answer = await sts.post(OWN, headers=sts.basic("alice-app"), path="/oauth2/token?scope=add_order")
+    assert (answer.status, answer.body["error"]) == (400, "invalid_request")
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("application/json", b'{"grant_type": "client_credentials"}'),
+        ("application/x-www-form-urlencoded", b"\xff"),
+        ("application/x-www-form-urlencoded", b"grant_type=client_credentials&scope=%ff"),
+    ],
+)
+async def test_a_body_that_is_no_form_is_refused(sts: Sts, content_type: str, body: bytes) -> None:
+    answer = await sts.post(body, headers=sts.basic("alice-app"), content_type=content_type)
+    assert (answer.status, answer.body["error"]) == (400, "invalid_request")
+
+
+async def test_the_token_endpoint_takes_only_post(sts: Sts) -> None:
+    """RFC 6749 section 3.2."""
+    answer = await sts.get("/oauth2/token")
+    assert (answer.status, answer.headers["allow"]) == (405, "POST")
+
+
+@pytest.mark.parametrize("domain", ["evil.test", "td.test.evil.test"])
+async def test_a_certificate_of_another_trust_domain_proves_no_client(sts: Sts, domain: str) -> None:
+    form = OWN | {"client_id": "order", "resource": INVENTORY}
+    assert (await sts.post(form, peer=service("order", domain=domain))).body["error"] == "invalid_client"
+
+
+async def test_a_secret_works_where_certificates_are_asked_for(sts: Sts) -> None:
+    answer = await sts.post(OWN | {"resource": ORDERS}, headers=sts.basic("alice-app"), peer=service("gateway"))
+    assert "cnf" not in claims_of(answer.body["access_token"])
+
+
+async def test_a_disabled_client_gets_nothing_and_its_tokens_end(sts: Sts) -> None:
+    headers = sts.basic("alice-app")
+    token = (await sts.post(OWN, headers=headers)).body["access_token"]
+    await sts.database.write(lambda transaction: transaction.execute("UPDATE clients SET disabled = 1"))
+    assert (await sts.post(OWN, headers=headers)).body["error"] == "invalid_client"
+    assert (await sts.post(exchange_of(token), peer=service("gateway"))).body["error"] == "invalid_request"
+
+
+async def test_the_keys_are_public_and_only_that(sts: Sts) -> None:
+    answer = await sts.get("/oauth2/jwks")
+    assert answer.headers["cache-control"] == "public, max-age=300"
+    (key,) = answer.body["keys"]
+    assert set(key) == {"kty", "crv", "x", "y", "kid", "use", "alg"}
+    assert key["kid"] == sts.key.kid
+
+
+async def test_the_guide_keys_are_only_a_document(sts: Sts) -> None:
+    assert (await sts.get("/guide/jwks")).body == {"keys": []}
+
+
+async def test_metadata_names_what_is_there(sts: Sts) -> None:
+    """RFC 8414 sections 2 and 3, RFC 8705 sections 3.3 and 5."""
+    document = (await sts.get("/.well-known/oauth-authorization-server")).body
+    assert document["issuer"] == ISSUER
+    assert document["token_endpoint"] == ISSUER + "/oauth2/token"
+    assert document["jwks_uri"] == ISSUER + "/oauth2/jwks"
+    assert document["mtls_endpoint_aliases"] == {"token_endpoint": MTLS_URL + "/oauth2/token"}
+    assert document["tls_client_certificate_bound_access_tokens"] is True
+    assert document["grant_types_supported"] == ["client_credentials", TOKEN_EXCHANGE]
+    assert document["token_endpoint_auth_methods_supported"] == ["client_secret_basic", "tls_client_auth"]
+    assert all(document.values())  # RFC 8414 section 3.2: none without elements

@@ -18,7 +18,6 @@ import click
 import msgspec
 import trio
 
-from ordermgmt.pki import files as pki
 from ordermgmt.clock import SystemClock
 from ordermgmt.config import Config, load_config
 from ordermgmt.errors import Error, StartError
@@ -28,6 +27,7 @@ from ordermgmt.inventory.domain import Key
 from ordermgmt.inventory.main import open_inventory
 from ordermgmt.inventory.operations import Inventory
 from ordermgmt.net import TcpNetwork, format_address
+from ordermgmt.pki import files as pki
 from ordermgmt.runtime import Runtime
 from ordermgmt.supervision.child import ServiceFailed, one_line
 from ordermgmt.supervision.health import State

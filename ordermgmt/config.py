@@ -35,7 +35,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """A section of the file: every setting has a default, and no other setting exists."""
 
 
-class SuiteConfig(Section):
+class SuiteConfig(Section, frozen=True):
     """What all services share. Relative paths are relative to the working directory."""
 
     data: str = "var"
@@ -58,13 +58,13 @@ class SuiteConfig(Section):
     """Where the others reach the inventory service. Empty: its `listen`."""
 
 
-class AdminConfig(Section):
+class AdminConfig(Section, frozen=True):
     """The plain HTTP listener for /healthz and /readyz. Keep it on loopback or a private network."""
 
     listen: str = "127.0.0.1:9400"
 
 
-class StsConfig(Section):
+class StsConfig(Section, frozen=True):
     """The token service."""
 
     listen: str = "127.0.0.1:9445"
@@ -85,7 +85,7 @@ class StsConfig(Section):
     """Seconds that a certificate-bound JWT of a service is good for."""
 
 
-class IssuerConfig(Section):
+class IssuerConfig(Section, frozen=True):
     """An issuer whose JWTs a service accepts, besides the suite's own STS."""
 
     issuer: str
@@ -99,7 +99,7 @@ class IssuerConfig(Section):
     """Which scope of the issuer gives which scope here; any other scope gives nothing."""
 
 
-class OrderConfig(Section):
+class OrderConfig(Section, frozen=True):
     """The order service."""
 
     listen: str = "127.0.0.1:9090"
@@ -111,13 +111,13 @@ class OrderConfig(Section):
     """Issuers that are trusted besides the STS."""
 
 
-class InventoryConfig(Section):
+class InventoryConfig(Section, frozen=True):
     """The inventory service."""
 
     listen: str = "127.0.0.1:9091"
 
 
-class GatewayConfig(Section):
+class GatewayConfig(Section, frozen=True):
     """The API gateway."""
 
     listen: str = "127.0.0.1:8443"
@@ -127,7 +127,7 @@ class GatewayConfig(Section):
     """Seconds that a request to a service behind the gateway may take."""
 
 
-class Config(Section):
+class Config(Section, frozen=True):
     """The whole configuration."""
 
     suite: SuiteConfig = SuiteConfig()
@@ -180,7 +180,5 @@ def _override(table: dict[str, Any], environment: Mapping[str, str]) -> Config:
         except msgspec.ValidationError as error:
             msg = f"environment: {variable}: {error}"
             raise StartError(msg) from error
-        config = msgspec.structs.replace(
-            config, **{section_name: msgspec.structs.replace(section, **{key: value})}
-        )
+        config = msgspec.structs.replace(config, **{section_name: msgspec.structs.replace(section, **{key: value})})
     return config

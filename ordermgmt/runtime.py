@@ -36,6 +36,7 @@ class Endpoints:
     sts_mtls_url: str
     order_url: str
     gateway_url: str
+    jwks_path: str
     sts: Sequence[Address]
     sts_mtls: Sequence[Address]
     order: Sequence[Address]
@@ -65,3 +66,8 @@ class ServiceContext:
     readiness: MutableMapping[str, Callable[[], Awaitable[str | None]]] = field(default_factory=dict)
     demo: bool = False
     guide: bool = False
+
+    @property
+    def drain_timeout(self) -> float:
+        """Seconds that a service may take to drain: a fifth of the suite's is left for those that drain after it."""
+        return self.config.suite.drain * 0.8

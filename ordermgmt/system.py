@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 import trio
 
@@ -23,6 +23,7 @@ from ordermgmt.order import main as order
 from ordermgmt.runtime import Endpoints, Runtime, ServiceContext
 from ordermgmt.security.tls import load_credential
 from ordermgmt.sts import main as sts
+from ordermgmt.sts.contract import JWKS_PATH
 from ordermgmt.supervision.child import Child
 from ordermgmt.supervision.health import Board
 from ordermgmt.supervision.policy import RestartPolicy
@@ -107,7 +108,7 @@ class Suite:
         self._admin: Binding
         self._stack = ExitStack()
 
-    async def __aenter__(self) -> Suite:
+    async def __aenter__(self) -> Self:
         """Take all addresses. Raises StartError naming the one that cannot be had, and keeps none then."""
         with ExitStack() as stack:
             self._admin = await self._bind("admin", "listen", stack)
@@ -138,9 +139,7 @@ class Suite:
     @property
     def on_loopback(self) -> bool:
         """Whether nothing outside of this machine can reach any listener."""
-        return all(
-            is_loopback(address) for listeners in self.addresses.values() for address in listeners.values()
-        )
+        return all(is_loopback(address) for listeners in self.addresses.values() for address in listeners.values())
 
     async def run(self, stop: trio.Event, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Start the services, keep them running until `stop` is set, drain them.
@@ -232,6 +231,7 @@ def resolve_endpoints(config: Config, bound: Mapping[str, Mapping[str, Address]]
         sts_mtls_url=url(config.sts.mtls_public_url, sts_mtls_address),
         order_url=url(config.order.public_url, order_address),
         gateway_url=url(config.gateway.public_url, gateway_address),
+        jwks_path=JWKS_PATH,
         sts=edge("suite.sts", config.suite.sts, sts_address),
         sts_mtls=edge("suite.sts_mtls", config.suite.sts_mtls, sts_mtls_address),
         order=edge("suite.order", config.suite.order, order_address),

@@ -12,7 +12,7 @@ from ordermgmt.gateway.contract import ROUTES, Route
 from ordermgmt.gateway.operations import Forwarder, Request
 from ordermgmt.ids import is_order_id
 from ordermgmt.inventory.contract import is_name
-from ordermgmt.net.app import new_app
+from ordermgmt.net.app import new_app, read_body
 from ordermgmt.security.bearer import bearer_token
 from ordermgmt.security.guard import Guard, public, require
 
@@ -46,7 +46,7 @@ def _view(forwarder: Forwarder, route: Route, *, authenticated: bool) -> Callabl
                 method=request.method,
                 target=_target(route, parameters),
                 headers={name.lower(): value for name, value in request.headers.items()},
-                content=await request.get_data(as_text=False),
+                content=await read_body(),
                 subject_token=bearer_token(request.headers.getlist("authorization")) if authenticated else None,
             )
         )

@@ -58,7 +58,7 @@ async def run(context: ServiceContext, *, task_status: trio.TaskStatus[None] = t
         async def order_token(subject_token: str | None) -> str | None:
             return None if subject_token is None else (await exchanges.get(subject_token, ORDER)).token
 
-        async def inventory_token(_: str | None) -> str:
+        async def inventory_token(subject_token: str | None) -> str | None:  # noqa: ARG001 - reads need only the gateway's own
             return await own_token.get()
 
         forwarder = Forwarder(
@@ -76,6 +76,7 @@ async def run(context: ServiceContext, *, task_status: trio.TaskStatus[None] = t
             context.bindings["listen"].open_listener(),
             drain=context.drain,
             tls=lambda: tls,
+            drain_timeout=context.drain_timeout,
             task_status=task_status,
         )
         nursery.cancel_scope.cancel()

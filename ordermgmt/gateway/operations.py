@@ -93,8 +93,8 @@ class Forwarder:
                 repeatable=request.method in _SAFE,
             )
         except Unreachable as error:
-            msg = f"the {upstream.name} service cannot be reached"
-            raise Unavailable(f"{upstream.name}-unreachable", msg, retry_after=1) from error
+            code, msg = f"{upstream.name}-unreachable", f"the {upstream.name} service cannot be reached"
+            raise Unavailable(code, msg, retry_after=1) from error
         except Interrupted as error:
             raise _interrupted(request.method, upstream) from error
 

@@ -28,8 +28,6 @@ __all__ = ["open_inventory", "run"]
 
 ALGORITHMS = ("ES256", "RS256")
 """What the token service may sign with."""
-JWKS_PATH = "/oauth2/jwks"
-"""As the token service publishes it."""
 FETCHES = 2
 """Connections for keys: one task fetches, one at a time, and a cancelled fetch may still be closing its own."""
 
@@ -66,7 +64,7 @@ async def run(  # noqa: ASYNC128 - `serve` says started
         trio.open_nursery() as nursery,
     ):
         issuer = context.endpoints.issuer
-        keys = JwksClient(issuer, fetch_over(sts, JWKS_PATH), ALGORITHMS)
+        keys = JwksClient(issuer, fetch_over(sts, context.endpoints.jwks_path), ALGORITHMS)
         await nursery.start(keys.run)
         verifier = TokenVerifier([(TrustedIssuer(issuer, AUDIENCE, ALGORITHMS), keys)], clock)
         default = Require(frozenset({MANAGE_INVENTORY}))
@@ -79,7 +77,7 @@ async def run(  # noqa: ASYNC128 - `serve` says started
                 drain=context.drain,
                 tls=current_tls,
                 identify=caller,
-                drain_timeout=context.config.suite.drain,
+                drain_timeout=context.drain_timeout,
                 task_status=task_status,
             )
         finally:

@@ -20,7 +20,7 @@ from ordermgmt import errors
 from ordermgmt.net import problem
 from ordermgmt.telemetry.logs import get_logger
 
-__all__ = ["App", "json_response", "new_app", "one_error", "read_form", "read_json"]
+__all__ = ["App", "json_response", "new_app", "one_error", "read_body", "read_form", "read_json"]
 
 T = TypeVar("T")
 BODY_TIMEOUT = 30.0
@@ -40,6 +40,12 @@ def new_app(name: str, *, max_body: int = 256 * 1024) -> App:
     return app
 
 
+async def read_body() -> bytes:
+    """Read the current request's whole body, within the limits of size and time."""
+    body = await request.get_data(as_text=False)
+    return body if isinstance(body, bytes) else body.encode()
+
+
 async def read_json(kind: type[T]) -> T:
     """Read the current request's body as JSON of exactly this type.
 
@@ -47,7 +53,7 @@ async def read_json(kind: type[T]) -> T:
     """
     if request.mimetype != "application/json":
         raise errors.UnsupportedMediaType("not-json", "the body must be application/json")
-    body = await request.get_data(as_text=False)
+    body = await read_body()
     try:
         return msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -58,7 +64,7 @@ async def read_form() -> list[tuple[str, str]]:
     """Read the current request's body as a form, duplicates kept. Raises as `read_json` does."""
     if request.mimetype != "application/x-www-form-urlencoded":
         raise errors.UnsupportedMediaType("not-a-form", "the body must be application/x-www-form-urlencoded")
-    body = await request.get_data(as_text=False)
+    body = await read_body()
     try:
         return parse_qsl(
             body.decode("ascii"), keep_blank_values=True, strict_parsing=bool(body), errors="strict", max_num_fields=64
@@ -69,7 +75,7 @@ async def read_form() -> list[tuple[str, str]]:
 
 def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """Render a value as JSON."""
-    return Response(msgspec.json.encode(value), status, headers, content_type="application/json")
+    return Response(msgspec.json.encode(value), status, dict(headers or {}), content_type="application/json")
 
 
 def one_error(group: BaseException) -> BaseException:

@@ -124,9 +124,7 @@ class Connection:
                 server,
                 self._protocol_send,
             )
-            self._protocol = (
-                H2Protocol(*arguments) if alpn == "h2" else Http1(*arguments, must_close=self._must_close)
-            )
+            self._protocol = H2Protocol(*arguments) if alpn == "h2" else Http1(*arguments, must_close=self._must_close)
             await self._protocol.initiate()
             await self._read()
 

@@ -53,7 +53,7 @@ class Binding(Protocol):
         """The address as bound: port 0 has become a real port."""
         ...
 
-    def open_listener(self) -> trio.abc.Listener[trio.abc.Stream]:
+    def open_listener(self) -> trio.abc.Listener[trio.abc.HalfCloseableStream]:
         """Open a listener; closing it leaves the address taken, so waiting clients stay in the queue."""
         ...
 
@@ -90,7 +90,7 @@ class TcpBinding:
         host, port = self._socket.getsockname()[:2]
         return Address(host, port)
 
-    def open_listener(self) -> trio.abc.Listener[trio.abc.Stream]:
+    def open_listener(self) -> trio.abc.Listener[trio.abc.HalfCloseableStream]:
         """Listen on a duplicate of the socket, so that closing the listener keeps the queue."""
         return trio.SocketListener(trio.socket.from_stdlib_socket(self._socket.dup()))
 

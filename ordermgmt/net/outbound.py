@@ -227,7 +227,10 @@ class _Stream(httpcore.AsyncNetworkStream):
         await trio.aclose_forcefully(self._wire)
 
     async def start_tls(
-        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None  # noqa: ARG002, ASYNC109
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ARG002, ASYNC109
     ) -> httpcore.AsyncNetworkStream:
         if self._tls is None:
             raise httpcore.ConnectError("this client does not speak TLS")

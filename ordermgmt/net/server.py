@@ -15,6 +15,7 @@ from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ASGIFramework
 
 from ordermgmt.net.connection import Connection, Identify, Limits
+from ordermgmt.telemetry.logs import get_logger
 
 __all__ = ["serve"]
 
@@ -36,51 +37,77 @@ async def serve(
     listener is closed by this function. `started()` means that clients are being accepted. Cancelling it
     ends every connection at once. An application lifespan is not run: whoever calls owns the resources.
     """
-    connections: set[Connection] = set()
-    config, context = _config(), WorkerContext(None)
-    wrapped = ASGIWrapper(app)
-    empty = trio.Event()
-
-    async def handle(stream: trio.abc.HalfCloseableStream) -> None:
-        connection = Connection(
-            stream,
-            app=wrapped,
-            config=config,
-            context=context,
-            limits=limits or Limits(),
-            tls=tls() if tls is not None else None,
-            identify=identify,
-        )
-        connections.add(connection)
-        try:
-            await connection.run()
-        finally:
-            connections.discard(connection)
-            if not connections:
-                empty.set()
-
+    connections = _Connections(app, tls, identify, limits or Limits())
     async with trio.open_nursery() as nursery:
         try:
             async with trio.open_nursery() as accepting:
                 await accepting.start(
-                    partial(trio.serve_listeners, handle, [listener], handler_nursery=nursery)
+                    partial(trio.serve_listeners, connections.handle, [listener], handler_nursery=nursery)
                 )
                 task_status.started()
                 await drain.wait()
                 accepting.cancel_scope.cancel()
-            await context.terminated.set()
-            for connection in list(connections):
-                connection.drain()
-            with trio.move_on_after(drain_timeout):
-                while connections:
-                    empty = trio.Event()
-                    await empty.wait()
+            await connections.drain(drain_timeout)
         finally:
-            # A send is shielded from cancellation and ends only when its stream is closed.
             nursery.cancel_scope.cancel()
             with trio.CancelScope(shield=True):
-                for connection in list(connections):
-                    await connection.abort()
+                # Forcibly closing does not wait for anybody.
+                await connections.abort()
+
+
+class _Connections:
+    """The connections of one listener, and what they share."""
+
+    def __init__(
+        self,
+        app: ASGIFramework,
+        tls: Callable[[], ssl.SSLContext] | None,
+        identify: Identify | None,
+        limits: Limits,
+    ) -> None:
+        self._app = ASGIWrapper(app)
+        self._tls = tls
+        self._identify = identify
+        self._limits = limits
+        self._config = _config()
+        self._context = WorkerContext(None)
+        self._live: set[Connection] = set()
+        self._ended = trio.Event()
+
+    async def handle(self, stream: trio.abc.HalfCloseableStream) -> None:
+        """Serve one accepted stream to its end."""
+        connection = Connection(
+            stream,
+            app=self._app,
+            config=self._config,
+            context=self._context,
+            limits=self._limits,
+            tls=self._tls() if self._tls is not None else None,
+            identify=self._identify,
+        )
+        self._live.add(connection)
+        try:
+            await connection.run()
+        finally:
+            self._live.discard(connection)
+            self._ended.set()
+
+    async def drain(self, seconds: float) -> None:
+        """Let every connection end with the request that it has, for so many seconds."""
+        await self._context.terminated.set()
+        for connection in list(self._live):
+            connection.drain()
+        with trio.move_on_after(seconds):
+            while self._live:
+                self._ended = trio.Event()
+                await self._ended.wait()
+        if self._live:
+            get_logger("net").warning("connections-cut", count=len(self._live), after=seconds)
+
+    async def abort(self) -> None:
+        """Cut what is left: a send is shielded from cancellation and ends only when its stream is closed."""
+        for connection in list(self._live):
+            await connection.abort()
 
 
 def _config() -> Config:

@@ -119,9 +119,7 @@ def _summary(order: StoredOrder) -> contract.OrderSummary:
 
 def _change(row: ChangeRow) -> contract.Change:
     actor = row.actor
-    return contract.Change(
-        row.version, row.action, _when(row.at), actor.iss, actor.sub, actor.via, row.name, row.items
-    )
+    return contract.Change(row.version, row.action, _when(row.at), actor.iss, actor.sub, actor.via, row.name, row.items)
 
 
 def _when(seconds: float) -> str:

@@ -29,7 +29,7 @@ from ordermgmt.security.tokens import TrustedIssuer
 from ordermgmt.security.verifier import TokenVerifier
 from ordermgmt.storage import open_database
 from ordermgmt.sts.client import BoundToken, StsClient
-from ordermgmt.sts.contract import GUIDE_JWKS_PATH, JWKS_PATH
+from ordermgmt.sts.contract import GUIDE_JWKS_PATH
 
 __all__ = ["run"]
 
@@ -45,7 +45,9 @@ async def run(context: ServiceContext, *, task_status: trio.TaskStatus[None] = t
     clock, network = runtime.clock, runtime.network
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(
-            open_database(context.data / "order.sqlite", files("ordermgmt.order") / "migrations", threads=runtime.threads)
+            open_database(
+                context.data / "order.sqlite", files("ordermgmt.order") / "migrations", threads=runtime.threads
+            )
         )
         sts_http, sts_mtls_http, inventory_http = [
             await stack.enter_async_context(
@@ -58,7 +60,7 @@ async def run(context: ServiceContext, *, task_status: trio.TaskStatus[None] = t
             )
         ]
         trusted = [
-            (own_issuer(endpoints.issuer), sts_http, JWKS_PATH),
+            (own_issuer(endpoints.issuer), sts_http, endpoints.jwks_path),
             *([(guide_issuer(), sts_http, GUIDE_JWKS_PATH)] if context.guide else []),
             *[await _foreign(issuer, context, sts_http, stack) for issuer in context.config.order.issuers],
         ]
@@ -87,6 +89,7 @@ async def run(context: ServiceContext, *, task_status: trio.TaskStatus[None] = t
                 context.bindings["listen"].open_listener(),
                 drain=context.drain,
                 tls=lambda: tls,
+                drain_timeout=context.drain_timeout,
                 task_status=task_status,
             )
         background.cancel_scope.cancel()

@@ -182,12 +182,15 @@ class Orders:
         if outcome.refusal is not None:
             raise outcome.refusal
 
-    async def _commit_or_give_back(self, commit: Callable[[Transaction], T], deltas: Mapping[tuple[str, str], int]) -> T:
+    async def _commit_or_give_back(
+        self, commit: Callable[[Transaction], T], deltas: Mapping[tuple[str, str], int]
+    ) -> T:
         try:
             return await self._database.write(commit)
-        except Error:
-            await self._move({key: -delta for key, delta in deltas.items()})
-            raise
+        except Error as error:
+            failure = error
+        await self._move({key: -delta for key, delta in deltas.items()})
+        raise failure
 
     async def _apart(self, change: Callable[[], Awaitable[T]]) -> T:
         if self._running >= MAX_RUNNING:

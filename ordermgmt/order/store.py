@@ -97,9 +97,7 @@ def record(tx: Transaction, order: StoredOrder, action: str, actor: Actor, at: f
     )
 
 
-def newest(
-    tx: Transaction, *, owner: Actor | None, before: int | None, limit: int
-) -> list[tuple[int, StoredOrder]]:
+def newest(tx: Transaction, *, owner: Actor | None, before: int | None, limit: int) -> list[tuple[int, StoredOrder]]:
     """Return up to `limit` orders, newest first, each with its place in that order, from `before` on.
 
     With an `owner` only theirs. Reads exactly the rows that it returns, whatever the table holds.

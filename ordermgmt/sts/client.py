@@ -144,9 +144,9 @@ class BoundToken:
         self._attempt = _Attempt()
 
     async def get(self) -> str:
-        """Return the token, fetched if need be: it waits as long as `run` takes, or is not running.
+        """Return the token, fetched if need be: it waits as long as `run` takes to begin, and then to fetch.
 
-        Raises Unavailable if it cannot be had.
+        Raises Unavailable if it cannot be had, or not any more because `run` has ended.
         """
         if trio.current_time() < self._usable_until:
             return self._token
@@ -163,21 +163,27 @@ class BoundToken:
             self._usable_until = -inf
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Fetch and renew the token until cancelled."""
+        """Fetch and renew the token until cancelled; from then on `get` has only what is left."""
         task_status.started()
-        while True:
-            attempt = self._attempt
-            with trio.move_on_at(self._renew_at):
-                await attempt.wanted.wait()
-            try:
-                await self._fetch()
-            except (errors.Error, trio.TooSlowError) as error:
-                attempt.failure = _as_error(error)
-                usable = trio.current_time() < self._usable_until
-                self._renew_at = trio.current_time() + RETRY_AFTER if usable else inf
-            finally:
-                self._attempt = _Attempt()
-                attempt.done.set()
+        try:
+            while True:
+                with trio.move_on_at(self._renew_at):
+                    await self._attempt.wanted.wait()
+                await self._try()
+                done, self._attempt = self._attempt.done, _Attempt()
+                done.set()
+        finally:
+            self._attempt.done.set()
+
+    async def _try(self) -> None:
+        try:
+            await self._fetch()
+        except (errors.Error, trio.TooSlowError) as error:
+            self._attempt.failure = _as_error(error)
+            usable = trio.current_time() < self._usable_until
+            self._renew_at = trio.current_time() + RETRY_AFTER if usable else inf
+        else:
+            self._attempt.failure = None
 
     async def _fetch(self) -> None:
         start = trio.current_time()
@@ -189,12 +195,12 @@ class BoundToken:
 
 
 class _Attempt:
-    """The next fetch, or the one under way: `failure` is None once it has brought a token."""
+    """The next fetch, or the one under way: `failure` is None only once it has brought a token."""
 
     def __init__(self) -> None:
         self.wanted = trio.Event()
         self.done = trio.Event()
-        self.failure: errors.Error | None = None
+        self.failure: errors.Error | None = errors.Unavailable("shutting-down")
 
 
 def _as_error(error: errors.Error | trio.TooSlowError) -> errors.Error:

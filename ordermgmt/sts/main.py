@@ -88,7 +88,7 @@ async def _serve(
         drain=context.drain,
         tls=lambda: tls,
         identify=identify_client if client_certificates else None,
-        drain_timeout=context.config.suite.drain,
+        drain_timeout=context.drain_timeout,
         task_status=task_status,
     )
 

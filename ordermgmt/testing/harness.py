@@ -13,7 +13,7 @@ import msgspec
 import trio
 
 from ordermgmt.config import Config, SuiteConfig
-from ordermgmt.net import Address, Network
+from ordermgmt.net import Address, ClientTls, Network
 from ordermgmt.net.outbound import HttpClient, Response, open_client
 from ordermgmt.pki import files as pki
 from ordermgmt.runtime import Runtime
@@ -61,6 +61,7 @@ class RunningSystem:
         if found is None:
             clock = self.runtime.clock
             setting = "mtls_listen" if service == "sts" and identity is not None else "listen"
+            tls: ClientTls
             if identity is None:
                 tls = PublicTls(self.certs / "ca.pem", clock=clock)
             else:
@@ -167,7 +168,7 @@ async def running_system(
     clock = VirtualClock()
     runtime = Runtime(clock, network or MemoryNetwork(), InlineThreads(), random.Random(seed).randbytes)  # noqa: S311
     certs = Path(suite_config.certs)
-    certs.mkdir(parents=True, exist_ok=True)
+    certs.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - nothing else runs yet
     pki.ensure(certs, service_names(), suite_config.names, suite_config.trust_domain, clock.now())
     stop = trio.Event()
     async with Suite(base, runtime, select(services), guide=guide) as suite:

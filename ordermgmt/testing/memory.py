@@ -134,7 +134,7 @@ def _resolve(address: Address) -> Address:
     return address._replace(host="127.0.0.1") if address.host == "localhost" else address
 
 
-class _MemoryListener(trio.abc.Listener[MemoryStream]):
+class _MemoryListener(trio.abc.Listener[trio.abc.HalfCloseableStream]):
     def __init__(self, queue: trio.MemoryReceiveChannel[MemoryStream]) -> None:
         self._queue = queue
 
@@ -154,7 +154,7 @@ class MemoryBinding:
         self._release = release
         self._send, self._receive = trio.open_memory_channel[MemoryStream](BACKLOG)
 
-    def open_listener(self) -> trio.abc.Listener[MemoryStream]:
+    def open_listener(self) -> trio.abc.Listener[trio.abc.HalfCloseableStream]:
         """Open a listener; connections that nobody accepted wait for the next one."""
         return _MemoryListener(self._receive.clone())
 
@@ -192,7 +192,11 @@ class MemoryNetwork:
         if address in self._bindings:
             msg = f"cannot listen on {format_address(address)}: Address already in use"
             raise StartError(msg)
-        binding = MemoryBinding(address, lambda: self._bindings.pop(address, None) and None)
+
+        def release() -> None:
+            self._bindings.pop(address, None)
+
+        binding = MemoryBinding(address, release)
         self._bindings[address] = binding
         return binding
 

@@ -154,12 +154,16 @@ def test_the_standard_library_writes_once_however_often_it_is_set_up(stream: io.
 
 
 def test_a_broken_stream_does_not_break_the_service(stream: io.StringIO) -> None:
+    tried: list[str] = []
+
     class Broken(io.StringIO):
-        def write(self, _text: str, /) -> int:
+        def write(self, text: str, /) -> int:
+            tried.append(text)
             raise BrokenPipeError
 
     configure_logs(Broken(), pretty=False)
     get_logger("order").info("unheard")
+    assert len(tried) == 1
     configure_logs(stream, pretty=False)
     stream.close()
     get_logger("order").info("unheard")

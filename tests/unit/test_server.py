@@ -187,7 +187,10 @@ async def test_a_client_that_says_nothing_or_too_slowly_is_cut(autojump_clock: t
     ("request_bytes", "status"),
     [
         (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"505 HTTP Version Not Supported"),
-        (get("/hello", "Upgrade: h2c", "HTTP2-Settings: !!", "Connection: Upgrade, HTTP2-Settings"), b"501 Not Implemented"),
+        (
+            get("/hello", "Upgrade: h2c", "HTTP2-Settings: !!", "Connection: Upgrade, HTTP2-Settings"),
+            b"501 Not Implemented",
+        ),
         (get("/hello", "Upgrade: WebSocket", "Connection: upgrade") + b"\x81\x05hello", b"501 Not Implemented"),
         (b"\x16\x03\x01 this is not HTTP\r\n\r\n", b"400 Bad Request"),
         (get("/hello").replace(b"Host", b"Host: a\r\nHost"), b"400 Bad Request"),
@@ -237,7 +240,9 @@ async def test_an_early_answer_reaches_a_client_that_is_still_sending(autojump_c
         assert b"connection: close" in answer
 
 
-async def test_drain_finishes_what_is_in_flight_and_tells_keep_alive_clients_to_go(autojump_clock: trio.abc.Clock) -> None:
+async def test_drain_finishes_what_is_in_flight_and_tells_keep_alive_clients_to_go(
+    autojump_clock: trio.abc.Clock,
+) -> None:
     async with serving(sample_app(), drain_timeout=60) as server:
         idle, busy = await server.connect(), await server.connect()
         await idle.send_all(get("/hello"))
@@ -353,5 +358,3 @@ async def test_a_body_that_stops_coming_is_408(autojump_clock: trio.abc.Clock) -
     async with serving(sample_app()) as server:
         answer = await server.exchange((POST + JSON + "Content-Length: 10\r\n\r\n{").encode())
         assert answer.startswith(b"HTTP/1.1 408 Request Timeout\r\n")
-
-

@@ -239,7 +239,8 @@ async def test_waiting_requests_fail_when_the_service_ends(
             requests.start_soon(use, bound)
             await trio.sleep(1)
             nursery.cancel_scope.cancel()
-    assert failures == ["shutting-down"]
+        await use(bound)
+    assert failures == ["shutting-down"] * 2
 
 
 def test_a_token_is_not_in_a_repr() -> None:

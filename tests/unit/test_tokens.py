@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import hmac
 import json
@@ -136,6 +137,10 @@ def part(token: str, index: int, change: Callable[[str], str]) -> str:
     return ".".join(parts)
 
 
+def append(extra: str, text: str) -> str:
+    return text + extra
+
+
 def nested(depth: int) -> Any:
     return [] if depth == 0 else [nested(depth - 1)]
 
@@ -155,6 +160,11 @@ def non_canonical(text: str) -> str:
 PEM = PRIVATE["RS256"].as_pem(private=False)
 PUBLIC_DER = PRIVATE["RS256"].as_der(private=False)
 ATTACKER = STRANGER.as_dict(private=False)
+
+OTHER_AUDIENCES: list[Any] = ["inventory", "orders", "Order", "order ", []]
+NO_AUDIENCES: list[Any] = [None, 1, "", [["order"]], ["order", 1], {"order": 1}, ["order"] * 65]
+FIVE_ACTORS = {"sub": "1", "act": {"sub": "2", "act": {"sub": "3", "act": {"sub": "4", "act": {"sub": "5"}}}}}
+NO_ACTORS: list[Any] = [None, "gateway", [], {}, {"sub": 1}, {"sub": "a", "act": None}, FIVE_ACTORS]
 
 FORGED = [
     # RFC 8725 section 3.1: the algorithm is ours to choose
@@ -193,9 +203,8 @@ FORGED = [
     *[(sign(header(), claims(iss=iss)), "unknown-issuer") for iss in ("https://other.example", ISSUER + "/", "wso2")],
     *[(sign(header(), claims(iss=iss)), "invalid-iss") for iss in (None, "", [ISSUER], 1)],
     (sign(header(), without(claims(), "iss")), "missing-iss"),
-    *[(sign(header(), claims(aud=aud)), "wrong-audience") for aud in ("inventory", "orders", "Order", "order ", [])],
-    *[(sign(header(), claims(aud=aud)), "invalid-aud") for aud in
-      (None, 1, "", [["order"]], ["order", 1], {"order": 1}, ["order"] * 65)],
+    *[(sign(header(), claims(aud=aud)), "wrong-audience") for aud in OTHER_AUDIENCES],
+    *[(sign(header(), claims(aud=aud)), "invalid-aud") for aud in NO_AUDIENCES],
     (sign(header(), without(claims(), "aud")), "missing-aud"),
     *[(sign(header(), claims(sub=sub)), "invalid-sub") for sub in ("", None, 1, ["alice"], "a" * 257, "a\nb", "a\0")],
     (sign(header(), without(claims(), "sub")), "missing-sub"),
@@ -242,7 +251,7 @@ FORGED = [
     ("eyJhbGciOiJSU0EtT0FFUCIsImVuYyI6IkEyNTZHQ00ifQ.AA.AA.AA.AA", "malformed-token"),
     (json.dumps(dict(zip(("protected", "payload", "signature"), VALID.split("."), strict=True))), "malformed-token"),
     (part(VALID, 2, non_canonical), "malformed-encoding"),
-    *[(part(VALID, index, lambda s, extra=extra: s + extra), "malformed-encoding")
+    *[(part(VALID, index, functools.partial(append, extra)), "malformed-encoding")
       for index in range(3) for extra in ("=", "==", " ", "\n", "\t", "+", "/", "é", "\uff21", "\u0661", "\ud800")],
     (" " + VALID, "malformed-encoding"),
     (part(VALID, 2, lambda s: s.replace(s[5], s[5] + "\n", 1)), "malformed-encoding"),
@@ -253,9 +262,7 @@ FORGED = [
        "add_order  x", "add_order\n", 'a"b', "a\\b", [["add_order"]], ["add_order", 7], ["add_order x"], [""],
        7, True, None, {"add_order": True}, " ".join(map(str, range(65))), list(map(str, range(65))), "s" * 129)],
     # who acts (RFC 8693 section 4.1)
-    *[(sign(header(), claims(act=act)), "invalid-act") for act in
-      (None, "gateway", [], {}, {"sub": 1}, {"sub": "a", "act": None},
-       {"sub": "1", "act": {"sub": "2", "act": {"sub": "3", "act": {"sub": "4", "act": {"sub": "5"}}}}})],
+    *[(sign(header(), claims(act=act)), "invalid-act") for act in NO_ACTORS],
     *[(sign(header(), claims(**{name: value})), f"invalid-{name}")
       for name in ("client_id", "preferred_username", "name", "jti") for value in (7, None, "", ["a"], "a\u0085")],
     *[(sign(header(), claims(roles=roles)), "invalid-roles") for roles in ("clerk", None, [1], [["a"]], ["a"] * 65)],
@@ -429,7 +436,7 @@ NAMES = ["iss", "sub", "aud", "exp", "nbf", "iat", "scope", "cnf", "act", "roles
 def test_any_value_of_any_claim_is_accepted_or_unauthenticated(name: str, value: Any) -> None:
     body = json.dumps(claims(**{name: value}), ensure_ascii=True).encode()
     with suppress(Unauthenticated):
-        verify(sign(header(), body))
+        assert verify(sign(header(), body)).iss == ISSUER
 
 
 class Clock:

@@ -1,0 +1,113 @@
+"""The token service as it is put together: two TLS listeners on one database."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import trio.testing
+
+from ordermgmt.config import Config, StsConfig
+from ordermgmt.net.outbound import Interrupted, Response, Unreachable, open_client
+from ordermgmt.pki import files as pki
+from ordermgmt.security.tls import PublicTls
+from ordermgmt.testing.harness import RunningSystem, running_system
+
+EXCHANGE = {
+    "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
+    "client_id": "gateway",
+    "subject_token_type": "urn:ietf:params:oauth:token-type:access_token",
+    "audience": "order",
+}
+OWN = {"grant_type": "client_credentials", "resource": "spiffe://ordermgmt.local/inventory"}
+
+
+def decoded(answer: Response) -> dict[str, object]:
+    document: dict[str, object] = json.loads(answer.content)
+    return document
+
+
+async def test_a_client_certificate_counts_only_where_one_is_asked_for(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with running_system(tmp_path, services=["sts"]) as system:
+        token = await system.token("alice-app")
+        refused = await system.token_request(EXCHANGE | {"subject_token": token})
+        assert (refused.status, decoded(refused)["error"]) == (401, "invalid_client")
+        given = await system.token_request(EXCHANGE | {"subject_token": token}, identity="gateway")
+        assert (given.status, given.headers["cache-control"]) == (200, "no-store")
+        for caller in ("order", "inventory"):
+            refused = await system.token_request(EXCHANGE | {"subject_token": token}, identity=caller)
+            assert (refused.status, decoded(refused)["error"]) == (401, "invalid_client")
+
+
+async def test_the_operator_is_whoever_has_its_certificate(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with running_system(tmp_path, services=["sts"]) as system:
+        suite = system.suite.config.suite
+        pki.issue(system.certs, "operator", suite.names, suite.trust_domain, system.runtime.clock.now())
+        given = decoded(await system.token_request(OWN | {"client_id": "operator"}, identity="operator"))
+        assert (given["scope"], given["expires_in"]) == ("manage_inventory read_inventory", 600)
+
+
+async def test_the_mtls_listener_takes_nobody_without_a_certificate(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with running_system(tmp_path, services=["sts"]) as system:
+        address = system.address("sts", "mtls_listen")._replace(host="localhost")
+        tls = PublicTls(system.certs / "ca.pem", clock=system.runtime.clock)
+        async with open_client(system.runtime.network, [address], tls=tls) as http:
+            # In TLS 1.3 a client learns only after its handshake that it was refused.
+            with pytest.raises((Unreachable, Interrupted)):
+                await http.request("GET", "/oauth2/jwks")
+
+
+async def test_keys_and_tokens_outlive_a_restart(tmp_path: Path, autojump_clock: trio.testing.MockClock) -> None:
+    async with running_system(tmp_path, services=["sts"]) as system:
+        keys, token = (await system.request("sts", "GET", "/oauth2/jwks")).content, await system.token("alice-app")
+    async with running_system(tmp_path, services=["sts"], seed=1) as system:
+        assert (await system.request("sts", "GET", "/oauth2/jwks")).content == keys
+        given = await system.token_request(EXCHANGE | {"subject_token": token}, identity="gateway")
+        assert given.status == 200
+
+
+async def test_metadata_has_the_public_urls(tmp_path: Path, autojump_clock: trio.testing.MockClock) -> None:
+    config = Config(sts=StsConfig(public_url="https://sts.example/", mtls_public_url="https://mtls.sts.example"))
+    async with running_system(tmp_path, config=config, services=["sts"]) as system:
+        document = decoded(await system.request("sts", "GET", "/.well-known/oauth-authorization-server"))
+        assert document["issuer"] == "https://sts.example"
+        assert document["mtls_endpoint_aliases"] == {"token_endpoint": "https://mtls.sts.example/oauth2/token"}
+
+
+async def test_demo_clients_end_when_somebody_else_could_reach_them(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with running_system(tmp_path, services=["sts"]) as system:
+        secret = system.secret("alice-app")
+        token = await system.token("alice-app")
+    config = Config(sts=StsConfig(listen="0.0.0.0:9445"))
+    async with running_system(tmp_path, config=config, services=["sts"]) as system:
+        assert system.secret("alice-app") == secret
+        given = await system.token_request(EXCHANGE | {"subject_token": token}, identity="gateway")
+        assert decoded(given)["error"] == "invalid_request"
+
+
+@pytest.mark.parametrize("guide", [True, False])
+async def test_the_guide_keys_are_there_only_for_the_replay(
+    guide: bool,  # noqa: FBT001 - a parameter of the test
+    tmp_path: Path,
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with running_system(tmp_path, services=["sts"], guide=guide) as system:
+        answer = await system.request("sts", "GET", "/guide/jwks")
+        assert answer.status == (200 if guide else 404)
+        assert not guide or (await published_token_is_refused(system))
+
+
+async def published_token_is_refused(system: RunningSystem) -> bool:
+    """Whatever key signed it, the token service takes no token but its own."""
+    foreign = "eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6IngifQ.eyJpc3MiOiJ3c28yIiwiYXVkIjoiZ2F0ZXdheSJ9.AAAA"
+    given = await system.token_request(EXCHANGE | {"subject_token": foreign}, identity="gateway")
+    return decoded(given).get("error") == "invalid_request"

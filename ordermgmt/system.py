@@ -14,6 +14,7 @@ import trio
 
 from ordermgmt.admin import create_admin_app
 from ordermgmt.config import Config
+from ordermgmt.edges import Edge, check_certificates, check_edges
 from ordermgmt.errors import StartError
 from ordermgmt.gateway import main as gateway
 from ordermgmt.inventory import main as inventory
@@ -23,7 +24,8 @@ from ordermgmt.order import main as order
 from ordermgmt.runtime import Endpoints, Runtime, ServiceContext
 from ordermgmt.security.tls import load_credential
 from ordermgmt.sts import main as sts
-from ordermgmt.sts.contract import JWKS_PATH
+from ordermgmt.sts.contract import AUDIENCES, JWKS_PATH, ORDER_SCOPES
+from ordermgmt.sts.registration import system_clients
 from ordermgmt.supervision.child import Child
 from ordermgmt.supervision.health import Board
 from ordermgmt.supervision.policy import RestartPolicy
@@ -71,6 +73,14 @@ SERVICES = (
 """In the order in which they start; they drain in reverse."""
 
 
+EDGES = (
+    Edge("order", "inventory", frozenset({"change_inventory"})),
+    Edge("gateway", "inventory", frozenset({"read_inventory"})),
+    Edge("gateway", "order", ORDER_SCOPES, exchanged=True),
+)
+"""Who calls whom with which tokens; a start checks that both ends agree."""
+
+
 def service_names() -> list[str]:
     """Return the names of all services, in start order."""
     return [service.name for service in SERVICES]
@@ -109,7 +119,11 @@ class Suite:
         self._stack = ExitStack()
 
     async def __aenter__(self) -> Self:
-        """Take all addresses. Raises StartError naming the one that cannot be had, and keeps none then."""
+        """Check the table and the certificates, and take all addresses.
+
+        Raises StartError naming the first thing that is wrong, and keeps no address then.
+        """
+        self._check()
         with ExitStack() as stack:
             self._admin = await self._bind("admin", "listen", stack)
             for service in self.services:
@@ -146,9 +160,6 @@ class Suite:
 
         `started()` means that all of them serve. Raises what `supervise` raises, and StartError.
         """
-        if self.guide and not self.on_loopback:
-            msg = "--guide trusts tokens that anybody can mint, so every listener must be on loopback"
-            raise StartError(msg)
         data_folder(self.config, guide=self.guide).mkdir(mode=0o700, parents=True, exist_ok=True)
         children = [Child(service.name, partial(self._run_service, service)) for service in self.services]
         ended = trio.Event()
@@ -166,6 +177,13 @@ class Suite:
                 )
             finally:
                 ended.set()
+
+    def _check(self) -> None:
+        suite = self.config.suite
+        callers = {service.name: service.callers for service in SERVICES}
+        check_edges(EDGES, callers, system_clients(suite.trust_domain), AUDIENCES)
+        names = [service.name for service in self.services]
+        check_certificates(Path(suite.certs), names, suite.trust_domain, self._runtime.clock.now())
 
     async def _run_service(self, service: Service, drain: trio.Event, *, task_status: trio.TaskStatus[None]) -> None:
         suite = self.config.suite
@@ -187,11 +205,12 @@ class Suite:
 
     async def _bind(self, section: str, key: str, stack: ExitStack) -> Binding:
         text: str = getattr(getattr(self.config, section), key)
+        address = _address(f"{section}.{key}", text)
+        if self.guide and not is_loopback(address):
+            msg = f"{section}.{key}: --guide trusts tokens that anybody can mint, so {text} must be on loopback"
+            raise StartError(msg)
         try:
-            binding = await self._runtime.network.bind(parse_address(text))
-        except ValueError as error:
-            msg = f"{section}.{key}: {error}"
-            raise StartError(msg) from error
+            binding = await self._runtime.network.bind(address)
         except StartError as error:
             msg = f"{section}.{key}: {error}"
             raise StartError(msg) from error

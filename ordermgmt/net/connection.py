@@ -15,7 +15,6 @@ from typing import Any
 import trio
 from hypercorn.config import Config
 from hypercorn.events import Closed, Event, RawData, Updated
-from hypercorn.protocol.h2 import H2Protocol
 from hypercorn.trio.task_group import TaskGroup
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import AppWrapper, ConnectionState
@@ -80,7 +79,7 @@ class Connection:
         self._reading = trio.CancelScope()
         self._idle = True
         self._linger = False
-        self._protocol: Http1 | H2Protocol
+        self._protocol: Http1
         self._log = get_logger("net")
 
     async def run(self) -> None:
@@ -107,33 +106,33 @@ class Connection:
         await trio.aclose_forcefully(self._transport)
 
     async def _serve(self) -> None:
-        alpn, certificate = await self._handshake()
+        certificate = await self._handshake()
         state = ConnectionState({})
         if self._identify is not None:
             state["peer"] = self._identify(certificate)
-        client, server = _address(self._transport, "getpeername"), _address(self._transport, "getsockname")
         async with TaskGroup() as task_group:
-            arguments = (
+            self._protocol = Http1(
                 self._app,
                 self._config,
                 self._context,
                 task_group,
                 state,
                 self._secure,
-                client,
-                server,
+                _address(self._transport, "getpeername"),
+                _address(self._transport, "getsockname"),
                 self._protocol_send,
+                must_close=self._must_close,
             )
-            self._protocol = H2Protocol(*arguments) if alpn == "h2" else Http1(*arguments, must_close=self._must_close)
             await self._protocol.initiate()
             await self._read()
 
-    async def _handshake(self) -> tuple[str | None, bytes | None]:
+    async def _handshake(self) -> bytes | None:
         if not self._secure:
-            return None, None
+            return None
         with trio.fail_at(self._accepted + self._limits.handshake):
             await self._stream.do_handshake()
-        return self._stream.selected_alpn_protocol(), self._stream.getpeercert(binary_form=True)
+        certificate: bytes | None = self._stream.getpeercert(binary_form=True)
+        return certificate
 
     async def _read(self) -> None:
         self._reading.deadline = self._accepted + self._limits.handshake
@@ -154,7 +153,7 @@ class Connection:
             if event.idle and self._context.terminated.is_set():
                 self._reading.cancel()
         elif isinstance(event, Closed):
-            self._linger = isinstance(self._protocol, Http1) and self._protocol.expects_more
+            self._linger = self._protocol.expects_more
             self._reading.cancel()
 
     async def _send(self, data: bytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from ordermgmt.clock import Clock
 from ordermgmt.config import Config
 from ordermgmt.ids import Entropy
 from ordermgmt.net import Address, Binding, Network
-from ordermgmt.security.tls import Credential
+from ordermgmt.net.outbound import HttpClient, open_client
+from ordermgmt.security.tls import Credential, client_tls
 from ordermgmt.threads import Threads
 
 __all__ = ["Endpoints", "Runtime", "ServiceContext"]
@@ -66,6 +68,11 @@ class ServiceContext:
     readiness: MutableMapping[str, Callable[[], Awaitable[str | None]]] = field(default_factory=dict)
     demo: bool = False
     guide: bool = False
+
+    def open_client(self, service: str, addresses: Sequence[Address]) -> AbstractAsyncContextManager[HttpClient]:
+        """Open a client of another service, which presents this one's certificate and demands the other's identity."""
+        tls = client_tls(self.credential, expected=service, clock=self.runtime.clock)
+        return open_client(self.runtime.network, addresses, tls=tls)
 
     @property
     def drain_timeout(self) -> float:

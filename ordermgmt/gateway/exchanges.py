@@ -12,7 +12,7 @@ import trio
 from ordermgmt.clock import Clock
 from ordermgmt.errors import Unavailable
 
-__all__ = ["Exchanged", "Exchanges"]
+__all__ = ["Exchange", "Exchanged", "Exchanges"]
 
 MAX_ENTRIES = 10_000
 """Entries that are kept: at about 1.5 kB each, 15 MB."""

@@ -6,14 +6,14 @@ from contextlib import AsyncExitStack
 
 import trio
 
-from ordermgmt.errors import Unauthenticated
+from ordermgmt.clock import Clock
+from ordermgmt.errors import Unauthenticated, Unavailable
 from ordermgmt.gateway.app import create_app
 from ordermgmt.gateway.contract import AUDIENCE
-from ordermgmt.gateway.exchanges import Exchanged, Exchanges
+from ordermgmt.gateway.exchanges import Exchange, Exchanged, Exchanges
 from ordermgmt.gateway.operations import Forwarder, Upstream
 from ordermgmt.inventory.contract import AUDIENCE as INVENTORY
 from ordermgmt.inventory.contract import READ_INVENTORY
-from ordermgmt.net.outbound import open_client
 from ordermgmt.net.server import serve
 from ordermgmt.order.contract import AUDIENCE as ORDER
 from ordermgmt.runtime import ServiceContext
@@ -21,7 +21,7 @@ from ordermgmt.security import tokens
 from ordermgmt.security.guard import Authenticate, Guard, Require
 from ordermgmt.security.peer import Peer
 from ordermgmt.security.principal import Principal
-from ordermgmt.security.tls import client_tls, server_context
+from ordermgmt.security.tls import server_context
 from ordermgmt.sts.client import BoundToken, StsClient
 from ordermgmt.sts.contract import is_opaque_token
 
@@ -30,49 +30,31 @@ __all__ = ["run"]
 
 async def run(context: ServiceContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
     """Serve the public API until `context.drain` is set and what is in flight is answered."""
-    endpoints, credential = context.endpoints, context.credential
-    clock, network = context.runtime.clock, context.runtime.network
+    endpoints, credential, clock = context.endpoints, context.credential, context.runtime.clock
+    timeout = context.config.gateway.upstream_timeout
     async with AsyncExitStack() as stack:
-        sts_http, order_http, inventory_http = [
-            await stack.enter_async_context(
-                open_client(network, addresses, tls=client_tls(credential, expected=service, clock=clock))
-            )
-            for service, addresses in (
-                ("sts", endpoints.sts_mtls),
-                ("order", endpoints.order),
-                ("inventory", endpoints.inventory),
-            )
-        ]
-        sts = StsClient(sts_http, context.name)
+        sts = StsClient(await stack.enter_async_context(context.open_client("sts", endpoints.sts_mtls)), context.name)
+        order_http = await stack.enter_async_context(context.open_client(ORDER, endpoints.order))
+        inventory_http = await stack.enter_async_context(context.open_client(INVENTORY, endpoints.inventory))
         own_token = BoundToken(sts, credential, INVENTORY, [READ_INVENTORY])
         nursery = await stack.enter_async_context(trio.open_nursery())
         await nursery.start(own_token.run)
-
-        async def exchange(subject_token: str, audience: str) -> Exchanged:
-            asked_at = clock.now()
-            issued = await sts.exchange(subject_token, audience)
-            return Exchanged(issued.token, asked_at + issued.expires_in)
-
-        exchanges = Exchanges(exchange, clock=clock, nursery=nursery)
+        exchanges = Exchanges(_exchange(sts, clock, timeout), clock=clock, nursery=nursery)
 
         async def order_token(subject_token: str | None) -> str | None:
             return None if subject_token is None else (await exchanges.get(subject_token, ORDER)).token
 
-        async def inventory_token(subject_token: str | None) -> str | None:  # noqa: ARG001 - reads need only the gateway's own
+        async def inventory_token(subject_token: str | None) -> str | None:  # noqa: ARG001 - the gateway's own serves all
             return await own_token.get()
 
-        forwarder = Forwarder(
-            {
-                ORDER: Upstream(ORDER, order_http, order_token),
-                INVENTORY: Upstream(INVENTORY, inventory_http, inventory_token),
-            },
-            public_url=endpoints.gateway_url,
-            timeout=context.config.gateway.upstream_timeout,
-        )
-        guard = Guard(Require(), _authenticate(exchanges), AUDIENCE)
+        upstreams = {
+            ORDER: Upstream(ORDER, order_http, order_token),
+            INVENTORY: Upstream(INVENTORY, inventory_http, inventory_token),
+        }
+        forwarder = Forwarder(upstreams, public_url=endpoints.gateway_url, timeout=timeout)
         tls = server_context(credential, client_certificates=False, clock=clock)
         await serve(
-            create_app(forwarder, guard),
+            create_app(forwarder, Guard(Require(), _authenticate(exchanges), AUDIENCE)),
             context.bindings["listen"].open_listener(),
             drain=context.drain,
             tls=lambda: tls,
@@ -80,6 +62,19 @@ async def run(context: ServiceContext, *, task_status: trio.TaskStatus[None] = t
             task_status=task_status,
         )
         nursery.cancel_scope.cancel()
+
+
+def _exchange(sts: StsClient, clock: Clock, timeout: float) -> Exchange:
+    async def exchange(subject_token: str, audience: str) -> Exchanged:
+        asked_at = clock.now()
+        try:
+            with trio.fail_after(timeout):
+                issued = await sts.exchange(subject_token, audience)
+        except trio.TooSlowError as error:
+            raise Unavailable("sts-unreachable", "the token service does not answer", retry_after=1) from error
+        return Exchanged(issued.token, asked_at + issued.expires_in)
+
+    return exchange
 
 
 def _authenticate(exchanges: Exchanges) -> Authenticate:

@@ -67,17 +67,21 @@ class Http1(H11Protocol):
         return h11.Response(status_code=status, headers=headers, reason=_REASONS.get(status, b""))
 
     async def _send_h11_event(self, event: Any) -> None:
+        try:
+            data = self.connection.send(event) or b""
+        except h11.LocalProtocolError:
+            # A client that has broken the protocol has had its answer, whatever the application still says.
+            if self.connection.their_state is not h11.ERROR:
+                raise
+            return
         # A head that promises a body is held for it: one write, one packet, one TLS record. A streamed
         # response promises no length, and its head leaves at once, so that a quiet stream is seen to open.
         if isinstance(event, h11.Response) and _promises_body(event):
-            self._held = self.connection.send(event) or b""
+            self._held = data
             return
-        held, self._held = self._held, b""
-        if not held:
-            await super()._send_h11_event(event)
-            return
-        data = self.connection.send(event) or b""
-        await self.send(RawData(data=held + data))
+        data, self._held = self._held + data, b""
+        if data:
+            await self.send(RawData(data=data))
 
     async def _send_error_response(self, status_code: int) -> None:
         headers = [(b"content-length", b"0"), (b"connection", b"close")]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from importlib.resources import files
 from pathlib import Path
@@ -18,13 +17,13 @@ from ordermgmt.inventory.contract import CHANGE_INVENTORY
 from ordermgmt.net import Address
 from ordermgmt.net.outbound import HttpClient, open_client
 from ordermgmt.net.server import serve
-from ordermgmt.order import contract
 from ordermgmt.order.app import create_app
+from ordermgmt.order.contract import ADD_ORDER, AUDIENCE, CANCEL_ORDER, UPDATE_ORDER
 from ordermgmt.order.operations import Orders
 from ordermgmt.runtime import ServiceContext
 from ordermgmt.security.guard import Guard, Require
 from ordermgmt.security.jwks import JwksClient, fetch_over
-from ordermgmt.security.tls import PublicTls, client_tls, server_context
+from ordermgmt.security.tls import PublicTls, server_context
 from ordermgmt.security.tokens import TrustedIssuer
 from ordermgmt.security.verifier import TokenVerifier
 from ordermgmt.storage import open_database
@@ -35,57 +34,41 @@ __all__ = ["run"]
 
 STS_ALGORITHMS = ("ES256", "RS256")
 """What the STS signs with, whichever it is configured to: a key still has only one of them."""
-GUIDE_SCOPES = (contract.ADD_ORDER, contract.UPDATE_ORDER, contract.CANCEL_ORDER)
+GUIDE_SCOPES = (ADD_ORDER, UPDATE_ORDER, CANCEL_ORDER)
 HTTPS_PORT = 443
 
 
 async def run(context: ServiceContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
     """Serve orders until `context.drain` is set and what is in flight is answered."""
     endpoints, credential, runtime = context.endpoints, context.credential, context.runtime
-    clock, network = runtime.clock, runtime.network
+    migrations = files("ordermgmt.order") / "migrations"
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(
-            open_database(
-                context.data / "order.sqlite", files("ordermgmt.order") / "migrations", threads=runtime.threads
-            )
+            open_database(context.data / "order.sqlite", migrations, threads=runtime.threads)
         )
-        sts_http, sts_mtls_http, inventory_http = [
-            await stack.enter_async_context(
-                open_client(network, addresses, tls=client_tls(credential, expected=service, clock=clock))
-            )
-            for service, addresses in (
-                ("sts", endpoints.sts),
-                ("sts", endpoints.sts_mtls),
-                ("inventory", endpoints.inventory),
-            )
-        ]
-        trusted = [
-            (own_issuer(endpoints.issuer), sts_http, endpoints.jwks_path),
-            *([(guide_issuer(), sts_http, GUIDE_JWKS_PATH)] if context.guide else []),
-            *[await _foreign(issuer, context, sts_http, stack) for issuer in context.config.order.issuers],
-        ]
+        sts_http = await stack.enter_async_context(context.open_client("sts", endpoints.sts))
+        sts = StsClient(await stack.enter_async_context(context.open_client("sts", endpoints.sts_mtls)), context.name)
+        inventory_http = await stack.enter_async_context(context.open_client(INVENTORY, endpoints.inventory))
+        trusted = await _trusted_issuers(context, sts_http, stack)
+        token = BoundToken(sts, credential, INVENTORY, [CHANGE_INVENTORY])
         background = await stack.enter_async_context(trio.open_nursery())
-        key_sources = []
-        for trust, http, target in trusted:
-            keys = JwksClient(trust.issuer, fetch_over(http, target), trust.algorithms)
-            await background.start(keys.run)
-            key_sources.append((trust, keys))
-        token = BoundToken(StsClient(sts_mtls_http, context.name), credential, INVENTORY, [CHANGE_INVENTORY])
         await background.start(token.run)
+        for _, keys in trusted:
+            await background.start(keys.run)
+        verifier = TokenVerifier(trusted, runtime.clock)
+        tls = server_context(credential, client_certificates=False, clock=runtime.clock)
         async with trio.open_nursery() as changes:
             orders = Orders(
                 database,
                 InventoryClient(inventory_http, token),
-                clock=clock,
+                clock=runtime.clock,
                 entropy=runtime.entropy,
                 nursery=changes,
                 timeout=context.config.order.inventory_timeout,
             )
-            guard = Guard(Require(), TokenVerifier(key_sources, clock).verify, contract.AUDIENCE)
-            tls = server_context(credential, client_certificates=False, clock=clock)
             context.readiness[context.name] = orders.unready_reason
             await serve(
-                create_app(orders, guard, public_url=endpoints.order_url),
+                create_app(orders, Guard(Require(), verifier.verify, AUDIENCE), public_url=endpoints.order_url),
                 context.bindings["listen"].open_listener(),
                 drain=context.drain,
                 tls=lambda: tls,
@@ -97,7 +80,7 @@ async def run(context: ServiceContext, *, task_status: trio.TaskStatus[None] = t
 
 def own_issuer(issuer: str) -> TrustedIssuer:
     """Return what tokens of the suite's STS look like."""
-    return TrustedIssuer(issuer, contract.AUDIENCE, STS_ALGORITHMS)
+    return TrustedIssuer(issuer, AUDIENCE, STS_ALGORITHMS)
 
 
 def guide_issuer() -> TrustedIssuer:
@@ -106,8 +89,22 @@ def guide_issuer() -> TrustedIssuer:
     return TrustedIssuer("wso2", "ballerina", ("RS256",), token_types=("JWT",), scopes=scopes)
 
 
+async def _trusted_issuers(
+    context: ServiceContext, sts: HttpClient, stack: AsyncExitStack
+) -> list[tuple[TrustedIssuer, JwksClient]]:
+    """Return the issuers that are trusted, each with its own keys: the STS, the configured ones, the guide's."""
+    endpoints = context.endpoints
+    found = [(own_issuer(endpoints.issuer), sts, endpoints.jwks_path)]
+    if context.guide:
+        found.append((guide_issuer(), sts, GUIDE_JWKS_PATH))
+    found += [await _foreign(issuer, context, sts, stack) for issuer in context.config.order.issuers]
+    return [
+        (trust, JwksClient(trust.issuer, fetch_over(http, target), trust.algorithms)) for trust, http, target in found
+    ]
+
+
 async def _foreign(
-    issuer: IssuerConfig, context: ServiceContext, own: HttpClient, stack: AsyncExitStack
+    issuer: IssuerConfig, context: ServiceContext, sts: HttpClient, stack: AsyncExitStack
 ) -> tuple[TrustedIssuer, HttpClient, str]:
     trust = TrustedIssuer(
         issuer.issuer, issuer.audience, issuer.algorithms, token_types=issuer.token_types, scopes=issuer.scopes
@@ -118,7 +115,7 @@ async def _foreign(
         raise StartError(msg)
     target = (url.path or "/") + (f"?{url.query}" if url.query else "")
     if not issuer.ca_file:
-        return trust, own, target
+        return trust, sts, target
     tls = PublicTls(Path(issuer.ca_file), clock=context.runtime.clock)
-    addresses: Sequence[Address] = [Address(url.hostname, url.port or HTTPS_PORT)]
-    return trust, await stack.enter_async_context(open_client(context.runtime.network, addresses, tls=tls)), target
+    address = Address(url.hostname, url.port or HTTPS_PORT)
+    return trust, await stack.enter_async_context(open_client(context.runtime.network, [address], tls=tls)), target

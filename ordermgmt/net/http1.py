@@ -13,6 +13,8 @@ from hypercorn.protocol.events import Request, Response
 from hypercorn.protocol.h11 import STREAM_ID, H11Protocol
 from hypercorn.protocol.http_stream import HTTPStream
 
+from ordermgmt.net.request_head import refusal
+
 __all__ = ["Http1"]
 
 _REASONS = {status.value: status.phrase.encode("ascii") for status in HTTPStatus}
@@ -28,6 +30,18 @@ class _Refused(Exception):
         self.status = status
 
 
+class _Parser(h11.Connection):
+    """h11's parser behind a stricter look at each request's head."""
+
+    def next_event(self) -> Any:
+        """See h11. Raises RemoteProtocolError."""
+        if self.their_state is h11.IDLE:
+            status = refusal(self.trailing_data[0])
+            if status is not None:
+                raise h11.RemoteProtocolError(status.phrase, error_status_hint=status.value)
+        return super().next_event()
+
+
 class Http1(H11Protocol):
     """Answers with reason phrases, sends head and body in one write, and never changes protocol.
 
@@ -36,6 +50,7 @@ class Http1(H11Protocol):
 
     def __init__(self, *arguments: Any, must_close: Callable[[], bool]) -> None:
         super().__init__(*arguments)
+        self.connection = _Parser(h11.SERVER, max_incomplete_event_size=self.config.h11_max_incomplete_size)
         self._must_close = must_close
         self._held = b""
 
@@ -96,6 +111,9 @@ class Http1(H11Protocol):
     async def _check_protocol(self, event: h11.Request) -> None:
         if event.http_version not in _VERSIONS:
             raise _Refused(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED)
+        names = [name for name, _ in event.headers]
+        if b"transfer-encoding" in names and (b"content-length" in names or event.http_version == b"1.0"):
+            raise _Refused(HTTPStatus.BAD_REQUEST)  # RFC 9112 section 6.1: an attempt at smuggling
         for name, value in event.headers:
             if name == b"upgrade" and value.decode("latin-1").strip().lower() in _REFUSED_UPGRADES:
                 raise _Refused(HTTPStatus.NOT_IMPLEMENTED)

@@ -74,10 +74,14 @@ class HttpClient:
         async with self._limiter:
             try:
                 return await self._try_addresses(method, target, headers, content)
-            except Interrupted:
+            except Interrupted as first:
                 if not repeatable:
                     raise
-                return await self._try_addresses(method, target, headers, content)
+                try:
+                    return await self._try_addresses(method, target, headers, content)
+                except Unreachable as second:
+                    msg = f"{first}; then {second}"  # the first attempt may have arrived
+                    raise Interrupted(msg) from first
 
     async def _try_addresses(
         self, method: str, target: str, headers: list[tuple[str, str]], content: bytes
@@ -100,14 +104,26 @@ class HttpClient:
 
     async def _send(self, method: str, url: str, headers: list[tuple[str, str]], content: bytes) -> Response:
         async with self._client.stream(method, url, headers=headers, content=content) as answer:
-            body = bytearray()
-            async for chunk in answer.aiter_raw():
-                body += chunk
-                if len(body) > MAX_ANSWER:
-                    msg = f"the answer of {answer.url.host} is over {MAX_ANSWER} bytes"
-                    raise Interrupted(msg)
+            body = await _read_whole(answer)
             names = {name.lower(): value for name, value in answer.headers.items()}
-            return Response(answer.status_code, names, bytes(body))
+            return Response(answer.status_code, names, body)
+
+
+async def _read_whole(answer: httpx.Response) -> bytes:
+    """Read the body. One that is too long is cut off below the generators that deliver it, so that they all end."""
+    body = bytearray()
+    try:
+        async for chunk in answer.aiter_raw():
+            body += chunk
+            if len(body) > MAX_ANSWER and not answer.is_closed:
+                await answer.aclose()
+    except Interrupted:
+        if len(body) <= MAX_ANSWER:
+            raise
+    if len(body) > MAX_ANSWER:
+        msg = f"the answer of {answer.url.host} is over {MAX_ANSWER} bytes"
+        raise Interrupted(msg)
+    return bytes(body)
 
 
 @asynccontextmanager
@@ -147,7 +163,7 @@ class _Transport(httpx.AsyncBaseTransport):
             method=request.method,
             url=httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
             headers=request.headers.raw,
-            content=request.stream,
+            content=_Content(request.content),
             extensions=request.extensions,
         )
         with _failures(url.host):
@@ -156,6 +172,24 @@ class _Transport(httpx.AsyncBaseTransport):
 
     async def aclose(self) -> None:
         await self._pool.aclose()
+
+
+class _Content:
+    """A request's body. It is no generator: one that nobody reads to its end outlives its request."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+        self._left = content
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        self._left = self._content
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self._left:
+            raise StopAsyncIteration
+        part, self._left = self._left, b""
+        return part
 
 
 @contextmanager

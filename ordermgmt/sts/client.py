@@ -17,7 +17,6 @@ from ordermgmt.sts.contract import (
     ACCESS_TOKEN_TYPE,
     CLIENT_CREDENTIALS,
     INVALID_REQUEST,
-    JWKS_PATH,
     TOKEN_EXCHANGE,
     TOKEN_PATH,
     ErrorResponse,
@@ -85,13 +84,6 @@ class StsClient:
                 ("scope", " ".join(sorted(scopes))),
             ]
         )
-
-    async def fetch_jwks(self) -> bytes:
-        """Fetch the public keys of the token service, as JSON (RFC 7517 section 5). Raises Unavailable."""
-        answer = await self._send("GET", JWKS_PATH)
-        if answer.status != 200:
-            raise errors.Unavailable("sts-unavailable", f"the token service answered {answer.status}")
-        return answer.content
 
     async def _issue(self, parameters: list[tuple[str, str]]) -> IssuedToken:
         body = urlencode([*parameters, ("client_id", self._client_id)]).encode()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 
 from quart import Response, request
 from quart_trio import QuartTrio
@@ -50,7 +51,13 @@ def _view(forwarder: Forwarder, route: Route, *, authenticated: bool) -> Callabl
                 subject_token=bearer_token(request.headers.getlist("authorization")) if authenticated else None,
             )
         )
-        return Response(answer.content, answer.status, dict(answer.headers))
+        response = Response(answer.content, answer.status, dict(answer.headers))
+        if "content-type" not in answer.headers:
+            del response.headers["content-type"]
+        if not answer.content and (request.method == "HEAD" or answer.status == HTTPStatus.NOT_MODIFIED):
+            # A length here would have to be that of the GET (RFC 9110 section 8.6).
+            del response.headers["content-length"]
+        return response
 
     return view
 

@@ -200,7 +200,7 @@ def _failures(host: str) -> Iterator[None]:
         msg = f"{host}: {error}"
         raise Unreachable(msg) from error
     except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException) as error:
-        msg = f"{host}: {error or type(error).__name__}"
+        msg = f"{host}: {str(error) or type(error).__name__}"
         raise Interrupted(msg) from error
 
 

@@ -50,8 +50,11 @@ def create_app(orders: Orders, guard: Guard, *, public_url: str) -> QuartTrio:
     async def read(order_id: str) -> Response:
         order = await orders.read(_order_id(order_id))
         tag = domain.etag(order)
-        if tag in [known.strip() for known in request.headers.get("if-none-match", "").split(",")]:
-            return Response(b"", 304, {"etag": tag})
+        if request.if_none_match.contains_weak(str(order.version)):  # RFC 9110 section 13.1.2
+            response = Response(b"", 304, {"etag": tag})
+            # A length here would have to be that of the 200 (RFC 9110 section 8.6).
+            del response.headers["content-length"], response.headers["content-type"]
+            return response
         return _json(contract.Order(order.id, order.name, order.items), headers={"etag": tag})
 
     @app.put(contract.ORDER_PATH)
@@ -91,7 +94,8 @@ def _order_id(text: str) -> str:
 
 def _limit() -> int:
     text = request.args.get("limit", str(DEFAULT_PAGE))
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= contract.MAX_PAGE):
+    short = len(text) <= len(str(contract.MAX_PAGE))
+    if not (short and text.isascii() and text.isdigit() and 1 <= int(text) <= contract.MAX_PAGE):
         raise InvalidRequest("invalid-limit", f"limit must be a number from 1 to {contract.MAX_PAGE}")
     return int(text)
 

@@ -74,7 +74,7 @@ def decode_object(data: bytes, max_size: int, max_depth: int = MAX_DEPTH) -> dic
         value = _DECODER.decode(text)
     except Refused:
         raise
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise Refused("not-json") from error
     if not isinstance(value, dict):
         raise Refused("not-an-object")

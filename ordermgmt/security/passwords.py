@@ -69,9 +69,8 @@ class Passwords:
         and one of argon2's own errors if `digest` is no digest: a fault of ours.
         """
         data = _encode(password)
-        known = digest is not None and len(data) <= MAX_BYTES
-        expected = digest if digest is not None and known else _NOBODY
-        return await self._run(lambda: _matches(expected, data[:MAX_BYTES])) and known
+        expected = digest if digest is not None and len(data) <= MAX_BYTES else _NOBODY
+        return await self._run(lambda: _matches(expected, data[:MAX_BYTES]))
 
     async def _run(self, work: Callable[[], T]) -> T:
         if self._inside >= AT_ONCE + QUEUE:

@@ -146,7 +146,8 @@ class Keeper:
             crash = one_line(group)
             # a StartError explains itself; anything else needs its traceback
             explained = all(isinstance(leaf, StartError) for leaf in _leaves(group))
-            self._log.error("crashed", reason=crash, exc_info=None if explained else group)
+            if self.ready.is_set() or not explained:  # what explains a failed start is said once, where that ends
+                self._log.error("crashed", reason=crash, exc_info=None if explained else group)
         if crash is None and not self._drain.is_set():
             crash = "returned although nobody had asked it to stop"
             self._log.error("crashed", reason=crash)
@@ -174,5 +175,6 @@ class Keeper:
 
     def _fail(self, crash: str, failure: Exception) -> None:
         self._board.record(self._child.name, State.FAILED, error=crash)
-        self._log.error("failed", reason=crash)
+        if isinstance(failure, ServiceFailed):
+            self._log.error("failed", reason=crash)
         self._on_failure(failure)

@@ -39,6 +39,10 @@ ISSUER = "https://sts.test"
 MTLS_URL = "https://mtls.sts.test"
 DOMAIN = "td.test"
 ORDERS = "https://orders.test"
+TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
+ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"
+OWN = {"grant_type": "client_credentials"}
+INVENTORY = f"spiffe://{DOMAIN}/inventory"
 FORM = "application/x-www-form-urlencoded"
 RULES = Rules(
     issuer=ISSUER,
@@ -143,6 +147,18 @@ async def open_sts(folder: Path) -> AsyncIterator[Sts]:
         operations = TokenService(database, mint, RULES, system_clients(DOMAIN), clock)
         app = create_app(operations, metadata(ISSUER, MTLS_URL), guide_jwks={"keys": []})
         yield Sts(app, database, clock, key, mint, SECRETS)
+
+
+def exchange_of(token: str, **more: str) -> dict[str, str]:
+    """Return the form with which the gateway exchanges `token`."""
+    form = {
+        "grant_type": TOKEN_EXCHANGE,
+        "client_id": "gateway",
+        "subject_token": token,
+        "subject_token_type": ACCESS_TOKEN,
+        "audience": "order",
+    }
+    return form | more
 
 
 def service(name: str, *, domain: str = DOMAIN, thumbprint: str = "thumb") -> Peer:

@@ -90,10 +90,11 @@ def test_the_page_lists_every_setting_with_its_default() -> None:
     assert listed.keys() == SECTIONS.keys()
     for name, section in SECTIONS.items():
         assert issubclass(section, Section)
-        rows = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", listed[name], flags=re.MULTILINE))
+        rows = dict(re.findall(r"^\| `(\w+)` \|(.*?)\|", listed[name], flags=re.MULTILINE))
         fields = {field.name: field for field in msgspec.structs.fields(section)}
         assert rows.keys() == fields.keys(), name
-        for key, shown in rows.items():
+        for key, cell in rows.items():
+            shown = cell.strip()
             if fields[key].required:
                 assert shown == "", key
             elif shown != "`{}`":

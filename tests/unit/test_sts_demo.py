@@ -156,11 +156,22 @@ async def test_a_real_client_of_the_same_name_is_left_alone(tmp_path: Path) -> N
         assert found == Client("alice-app", frozenset(), frozenset(), secret_digest="x")
 
 
-@pytest.mark.parametrize(("mode", "content"), [(0o644, "client alice-app x\n"), (0o600, "client alice-app x\n")])
-async def test_a_file_that_is_open_or_incomplete_stops_the_start(tmp_path: Path, mode: int, content: str) -> None:
-    (tmp_path / FILE_NAME).write_text(content)
-    (tmp_path / FILE_NAME).chmod(mode)
+async def test_an_incomplete_file_stops_the_start(tmp_path: Path) -> None:
+    write_file(tmp_path, "client alice-app x\n")
     async with open_database(tmp_path / "db", MIGRATIONS, threads=THREADS) as database:
-        with pytest.raises(StartError, match=FILE_NAME):
+        with pytest.raises(StartError, match="not all demo secrets"):
             await install(database, tmp_path)
         assert await rows(database, "SELECT * FROM clients") == []
+
+
+async def test_a_file_that_others_can_read_stops_the_start(tmp_path: Path) -> None:
+    async with open_database(tmp_path / "db", MIGRATIONS, threads=THREADS) as database:
+        await install(database, tmp_path)
+        write_file(tmp_path, (tmp_path / FILE_NAME).read_text(), mode=0o640)
+        with pytest.raises(StartError, match="open to other users"):
+            await install(database, tmp_path)
+
+
+def write_file(folder: Path, content: str, *, mode: int = 0o600) -> None:
+    (folder / FILE_NAME).write_text(content)
+    (folder / FILE_NAME).chmod(mode)

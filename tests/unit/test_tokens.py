@@ -6,7 +6,6 @@ import functools
 import hashlib
 import hmac
 import json
-from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -14,73 +13,29 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from joserfc import jwk
-from joserfc.jws import JWSRegistry
 
-from ordermgmt.errors import StartError, Unauthenticated, Unavailable
-from ordermgmt.security import binding, jwk_set, tokens
-from ordermgmt.security.jose_json import Refused, decode_base64url, decode_object, encode_base64url
-from ordermgmt.security.keys import FixedKeys, SigningKey, VerificationKey
-from ordermgmt.security.peer import Peer
+from ordermgmt.errors import StartError, Unauthenticated
+from ordermgmt.security import binding, tokens
+from ordermgmt.security.jose_json import decode_base64url, encode_base64url
 from ordermgmt.security.principal import Principal
 from ordermgmt.security.tokens import TrustedIssuer
-from ordermgmt.security.verifier import CACHE_SIZE, TokenVerifier
-
-NOW = 1_700_000_000.0
-ISSUER = "https://sts.example"
-ALGORITHMS = ("ES256", "RS256", "PS256", "EdDSA")
-TRUST = TrustedIssuer(ISSUER, "order", ALGORITHMS)
-DER = b"a certificate"
-THUMBPRINT = binding.thumbprint(DER)
-
-PRIVATE: dict[str, Any] = {
-    "ES256": jwk.ECKey.generate_key("P-256"),
-    "RS256": jwk.RSAKey.generate_key(2048),
-    "PS256": jwk.RSAKey.generate_key(2048),
-    "EdDSA": jwk.OKPKey.generate_key("Ed25519"),
-}
-STRANGER = jwk.ECKey.generate_key("P-256")
-
-
-def public(algorithm: str, **changes: Any) -> dict[str, Any]:
-    member = PRIVATE[algorithm].as_dict(private=False) | {"kid": algorithm, "alg": algorithm, "use": "sig"} | changes
-    return {name: value for name, value in member.items() if value is not None}
-
-
-def document(*members: Any) -> bytes:
-    return json.dumps({"keys": list(members)}).encode()
-
-
-KEYS = jwk_set.read_key_set(document(*map(public, ALGORITHMS)), ALGORITHMS)
-
-
-def header(algorithm: str = "ES256", **changes: Any) -> dict[str, Any]:
-    return {"alg": algorithm, "typ": "at+jwt", "kid": algorithm} | changes
-
-
-def claims(**changes: Any) -> dict[str, Any]:
-    valid = {
-        "iss": ISSUER,
-        "sub": "alice",
-        "aud": "order",
-        "exp": NOW + 60,
-        "nbf": NOW,
-        "iat": NOW,
-        "scope": "add_order",
-        "client_id": "gateway",
-    }
-    return valid | changes
-
-
-def encode(value: Any) -> bytes:
-    return value if isinstance(value, bytes) else json.dumps(value).encode()
-
-
-def sign(head: Any, body: Any, key: Any = None, algorithm: str = "ES256") -> str:
-    """Sign whatever it is, as `algorithm`."""
-    signed = f"{encode_base64url(encode(head))}.{encode_base64url(encode(body))}".encode()
-    signature = JWSRegistry.algorithms[algorithm].sign(signed, key or PRIVATE[algorithm])
-    return f"{signed.decode()}.{encode_base64url(signature)}"
+from tests.unit.jose_setup import (
+    ALGORITHMS,
+    ISSUER,
+    KEYS,
+    NOW,
+    PRIVATE,
+    STRANGER,
+    THUMBPRINT,
+    TRUST,
+    VALID,
+    claims,
+    encode,
+    header,
+    public,
+    sign,
+    without,
+)
 
 
 def verify(token: str, thumbprint: str | None = None, trust: TrustedIssuer = TRUST, now: float = NOW) -> Principal:
@@ -91,13 +46,6 @@ def refusal(token: str, thumbprint: str | None = None) -> str:
     with pytest.raises(Unauthenticated) as caught:
         verify(token, thumbprint)
     return caught.value.code
-
-
-def without(members: dict[str, Any], name: str) -> dict[str, Any]:
-    return {key: value for key, value in members.items() if key != name}
-
-
-VALID = sign(header(), claims())
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
@@ -316,114 +264,6 @@ def test_an_issuer_cannot_be_trusted_with_an_unsafe_algorithm(algorithms: tuple[
         TrustedIssuer(ISSUER, "order", algorithms)
 
 
-SMALL = b"\xc1" + bytes(126) + b"\x01"
-UNUSABLE = [
-    "key",
-    {},
-    public("ES256", kid=None),
-    public("ES256", kid=7),
-    public("ES256", kid=""),
-    public("ES256", use="enc"),
-    public("ES256", use=None, key_ops=["sign"]),
-    public("ES256", key_ops="verify"),
-    public("ES256", key_ops=None, use=["sig"]),
-    public("ES256", alg="RS256"),
-    public("ES256", alg="ES384"),
-    public("ES256", alg=["ES256"]),
-    public("ES256", alg="none"),
-    public("ES256", crv="P-384"),
-    public("ES256", crv=["P-256"]),
-    public("ES256", crv=None),
-    public("ES256", kty="RSA"),
-    public("ES256", kty=["EC"]),
-    public("ES256", x=public("ES256")["y"]),
-    public("ES256", x=7),
-    public("ES256", y=None),
-    public("ES256", y="é"),
-    public("EdDSA", x="AA"),
-    public("EdDSA", crv="Ed448"),
-    public("EdDSA", crv="X25519"),
-    public("RS256", alg=None),
-    public("RS256", alg="RS512"),
-    public("RS256", e="AQ"),
-    public("RS256", e="AA"),
-    public("RS256", n=7),
-    public("RS256", n="!"),
-    public("RS256", n=encode_base64url(SMALL)),
-    public("RS256", n=encode_base64url(bytes(256) + SMALL)),
-    public("RS256", n=encode_base64url(b"\xc1" * 2000)),
-    PRIVATE["ES256"].as_dict(private=True) | {"kid": "ES256", "alg": "ES256"},
-    {"kty": "oct", "k": "AAAA", "kid": "ES256", "alg": "HS256"},
-    {"kty": "oct", "k": "AAAA", "kid": "ES256", "alg": "ES256"},
-]
-
-
-@pytest.mark.parametrize("member", UNUSABLE, ids=range(len(UNUSABLE)))
-def test_a_key_that_is_of_no_use_is_left_out_alone(member: Any) -> None:
-    other = public("ES256", kid="good")
-    assert set(jwk_set.read_key_set(document(member, other), ALGORITHMS)) == {"good"}
-
-
-def test_a_key_without_alg_gets_the_only_algorithm_that_fits() -> None:
-    (key,) = jwk_set.read_key_set(document(public("RS256", alg=None)), ["ES256", "PS256"]).values()
-    assert key.algorithm == "PS256"
-
-
-def test_of_two_keys_with_one_kid_the_first_counts() -> None:
-    first, second = public("ES256", kid="k"), public("EdDSA", kid="k")
-    assert jwk_set.read_key_set(document(first, second), ALGORITHMS)["k"].algorithm == "ES256"
-
-
-@pytest.mark.parametrize(
-    "bad",
-    [
-        b"",
-        b"<html>",
-        b"{}",
-        b'{"keys":{}}',
-        b'{"keys":[],"keys":[]}',
-        document(*[public("ES256", kid=str(n)) for n in range(65)]),
-        b'{"keys":[]' + b" " * jwk_set.MAX_DOCUMENT + b"}",
-        b'{"keys":' + b"[" * 100_000,
-    ],
-)
-def test_what_is_no_key_set_is_refused_as_a_whole(bad: bytes) -> None:
-    with pytest.raises(Refused):
-        jwk_set.read_key_set(bad, ALGORITHMS)
-
-
-@pytest.mark.parametrize("algorithm", ["ES256", "RS256"])
-def test_a_signing_key_survives_its_file_and_signs_what_its_jwk_verifies(algorithm: Any) -> None:
-    made = SigningKey.generate(algorithm)
-    key = SigningKey.from_pem(made.to_pem())
-    assert (key.kid, key.algorithm) == (made.kid, algorithm)
-    assert key.public_jwk()["kid"] == jwk.import_key(dict(key.public_jwk())).thumbprint()
-    keys = jwk_set.read_key_set(document(key.public_jwk()), ALGORITHMS)
-    assert keys == {key.kid: key.verification_key()}
-    assert tokens.verify(key.sign(claims(), "at+jwt"), keys, TRUST, NOW).sub == "alice"
-
-
-@pytest.mark.parametrize(
-    "pem", [b"", b"x", PEM, jwk.ECKey.generate_key("P-384").as_pem(), b"-----BEGIN PRIVATE KEY-----"]
-)
-def test_what_is_no_signing_key_is_refused(pem: bytes) -> None:
-    with pytest.raises(ValueError, match="private key"):
-        SigningKey.from_pem(pem)
-
-
-@given(st.binary(max_size=300))
-def test_any_bytes_have_one_encoding(data: bytes) -> None:
-    text = encode_base64url(data)
-    assert decode_base64url(text) == data
-    assert text == urlsafe_b64encode(data).decode().rstrip("=")
-
-
-@given(st.one_of(st.binary(max_size=300), st.text(alphabet='{}[]",:0123456789eE.-\\utrfalsn ').map(str.encode)))
-def test_decoding_any_bytes_gives_an_object_or_is_refused(data: bytes) -> None:
-    with suppress(Refused):
-        assert isinstance(decode_object(data, 300), dict)
-
-
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
@@ -437,119 +277,3 @@ def test_any_value_of_any_claim_is_accepted_or_unauthenticated(name: str, value:
     body = json.dumps(claims(**{name: value}), ensure_ascii=True).encode()
     with suppress(Unauthenticated):
         assert verify(sign(header(), body)).iss == ISSUER
-
-
-class Clock:
-    time = NOW
-
-    def now(self) -> float:
-        return self.time
-
-
-class Counting(FixedKeys):
-    """Keys that count how often they verify, and can be taken away."""
-
-    def __init__(self, *kids: str) -> None:
-        super().__init__(KEYS[kid] for kid in kids)
-        self.asked = 0
-
-    async def find(self, kid: str) -> VerificationKey:
-        self.asked += 1
-        return await super().find(kid)
-
-    def forget(self) -> None:
-        self._keys.clear()
-
-
-PEER = Peer("gateway", "spiffe://example/gateway", THUMBPRINT)
-
-
-async def test_what_is_remembered_is_still_checked_on_every_use() -> None:
-    clock = Clock()
-    verifier = TokenVerifier([(TRUST, Counting("ES256"))], clock)
-    bound = sign(header(), claims(cnf=binding.confirmation(THUMBPRINT)))
-    for _ in range(2):
-        assert (await verifier.verify(bound, PEER)).sub == "alice"
-        with pytest.raises(Unauthenticated, match="binding-mismatch"):
-            await verifier.verify(bound, None)
-        with pytest.raises(Unauthenticated, match="binding-mismatch"):
-            await verifier.verify(bound, Peer("gateway", None, "another"))
-    clock.time = NOW + 60
-    with pytest.raises(Unauthenticated, match="expired"):
-        await verifier.verify(bound, PEER)
-
-
-async def test_what_is_remembered_needs_no_second_signature_check_and_dies_with_its_key() -> None:
-    keys = Counting("ES256")
-    verifier = TokenVerifier([(TRUST, keys)], Clock())
-    assert await verifier.verify(VALID) is await verifier.verify(VALID)
-    assert keys.asked == 0
-    keys.forget()
-    with pytest.raises(Unauthenticated, match="unknown-key"):
-        await verifier.verify(VALID)
-    assert keys.asked == 1
-
-
-async def test_a_key_that_kept_its_kid_but_changed_ends_what_it_proved() -> None:
-    keys = Counting("ES256")
-    verifier = TokenVerifier([(TRUST, keys)], Clock())
-    await verifier.verify(VALID)
-    member = STRANGER.as_dict(private=False) | {"kid": "ES256"}
-    keys._keys = jwk_set.read_key_set(document(member), ALGORITHMS)
-    with pytest.raises(Unauthenticated, match="bad-signature"):
-        await verifier.verify(VALID)
-
-
-async def test_the_key_of_one_issuer_never_verifies_the_token_of_another() -> None:
-    other = TrustedIssuer("https://other.example", "order", ALGORITHMS)
-    verifier = TokenVerifier([(TRUST, Counting("ES256")), (other, Counting("RS256"))], Clock())
-    await verifier.verify(VALID)
-    await verifier.verify(sign(header("RS256"), claims(iss=other.issuer), algorithm="RS256"))
-    with pytest.raises(Unauthenticated, match="unknown-key"):
-        await verifier.verify(sign(header(), claims(iss=other.issuer)))
-    with pytest.raises(Unauthenticated, match="unknown-key"):
-        await verifier.verify(sign(header("RS256"), claims(), algorithm="RS256"))
-
-
-async def test_a_token_that_no_key_could_save_asks_for_none() -> None:
-    keys = Counting()
-    verifier = TokenVerifier([(TRUST, keys)], Clock())
-    for head in (header(alg="none"), header(typ="JWT"), header(crit=["x"])):
-        with pytest.raises(Unauthenticated):
-            await verifier.verify(sign(head, claims()))
-    with pytest.raises(Unauthenticated, match="no-token"):
-        await verifier.verify(None)
-    assert keys.asked == 0
-
-
-async def test_memory_of_tokens_is_bounded_and_keeps_those_in_use() -> None:
-    verifier = TokenVerifier([(TRUST, Counting("ES256"))], Clock())
-    await verifier.verify(VALID)
-    for number in range(CACHE_SIZE + 5):
-        await verifier.verify(sign(header(), claims(jti=str(number))))
-        if number % 100 == 0:
-            await verifier.verify(VALID)
-    assert len(verifier._proven) == CACHE_SIZE
-    assert hashlib.sha256(VALID.encode()).digest() in verifier._proven
-
-
-async def test_a_refused_token_is_not_remembered() -> None:
-    verifier = TokenVerifier([(TRUST, Counting("ES256"))], Clock())
-    for forged, _ in FORGED[:20]:
-        with pytest.raises(Unauthenticated):
-            await verifier.verify(forged)
-    assert not verifier._proven
-
-
-async def test_an_issuer_without_keys_is_not_the_token_s_fault() -> None:
-    class Away(FixedKeys):
-        async def find(self, kid: str) -> VerificationKey:
-            raise Unavailable("keys-unavailable", kid)
-
-    with pytest.raises(Unavailable):
-        await TokenVerifier([(TRUST, Away([]))], Clock()).verify(VALID)
-
-
-def test_an_issuer_is_configured_once() -> None:
-    with pytest.raises(StartError, match="twice"):
-        TokenVerifier([(TRUST, FixedKeys([])), (TRUST, FixedKeys([]))], Clock())

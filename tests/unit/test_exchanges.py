@@ -1,0 +1,139 @@
+"""The gateway's cache of exchanged tokens."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+
+from ordermgmt.errors import Unauthenticated, Unavailable
+from ordermgmt.gateway import exchanges as module
+from ordermgmt.gateway.exchanges import Exchanged, Exchanges
+from ordermgmt.testing.clocks import VirtualClock
+
+LIFE = 60.0
+
+
+class Sts:
+    """Exchanges a token after a second, and counts."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        self.clock = clock
+        self.asked: list[tuple[str, str]] = []
+        self.failure: Exception | None = None
+
+    async def exchange(self, token: str, audience: str) -> Exchanged:
+        self.asked.append((token, audience))
+        asked_at = self.clock.now()
+        await trio.sleep(1)
+        if self.failure is not None:
+            raise self.failure
+        return Exchanged(f"{audience}-{len(self.asked)}", asked_at + LIFE)
+
+
+async def test_callers_of_one_token_share_one_exchange(autojump_clock: trio.abc.Clock, nursery: trio.Nursery) -> None:
+    sts = Sts(clock := VirtualClock())
+    kept = Exchanges(sts.exchange, clock=clock, nursery=nursery)
+    got: set[Exchanged] = set()
+
+    async def call() -> None:
+        got.add(await kept.get("a", "order"))
+
+    async with trio.open_nursery() as callers:
+        for _ in range(200):
+            callers.start_soon(call)
+    assert sts.asked == [("a", "order")]
+    assert {exchanged.token for exchanged in got} == {"order-1"}
+
+
+async def test_tokens_and_audiences_are_kept_apart(autojump_clock: trio.abc.Clock, nursery: trio.Nursery) -> None:
+    sts = Sts(clock := VirtualClock())
+    kept = Exchanges(sts.exchange, clock=clock, nursery=nursery)
+    for _ in range(2):
+        tokens = [(await kept.get(*pair)).token for pair in (("a", "order"), ("a", "inventory"), ("b", "order"))]
+        assert tokens == ["order-1", "inventory-2", "order-3"]
+    assert len(sts.asked) == 3
+
+
+async def test_a_caller_who_leaves_fails_nobody(autojump_clock: trio.abc.Clock, nursery: trio.Nursery) -> None:
+    sts = Sts(clock := VirtualClock())
+    kept = Exchanges(sts.exchange, clock=clock, nursery=nursery)
+    got: list[str] = []
+
+    async def stays() -> None:
+        got.append((await kept.get("a", "order")).token)
+
+    async with trio.open_nursery() as others:
+        with trio.move_on_after(0.5) as first:
+            others.start_soon(stays)
+            await kept.get("a", "order")
+    assert first.cancelled_caught
+    assert got == ["order-1"]
+    assert len(sts.asked) == 1
+
+
+async def test_a_token_is_renewed_before_its_end(autojump_clock: trio.abc.Clock, nursery: trio.Nursery) -> None:
+    sts = Sts(clock := VirtualClock())
+    kept = Exchanges(sts.exchange, clock=clock, nursery=nursery)
+    await kept.get("a", "order")
+    await trio.sleep(LIFE - module.SPARE - 1.5)
+    assert (await kept.get("a", "order")).token == "order-1"
+    await trio.sleep(1)
+    assert (await kept.get("a", "order")).token == "order-2"
+
+
+async def test_a_failure_reaches_all_waiters_and_is_not_kept(
+    autojump_clock: trio.abc.Clock, nursery: trio.Nursery
+) -> None:
+    sts = Sts(clock := VirtualClock())
+    kept = Exchanges(sts.exchange, clock=clock, nursery=nursery)
+    sts.failure = Unauthenticated("invalid-subject-token")
+    refused = 0
+
+    async def call() -> None:
+        nonlocal refused
+        with pytest.raises(Unauthenticated):
+            await kept.get("a", "order")
+        refused += 1
+
+    async with trio.open_nursery() as callers:
+        for _ in range(10):
+            callers.start_soon(call)
+    assert (refused, len(sts.asked)) == (10, 1)
+    sts.failure = None
+    assert (await kept.get("a", "order")).token == "order-2"
+
+
+async def test_the_end_of_the_gateway_ends_the_wait(autojump_clock: trio.abc.Clock) -> None:
+    sts = Sts(clock := VirtualClock())
+    ended: list[str] = []
+
+    async def call(kept: Exchanges) -> None:
+        with pytest.raises(Unavailable) as refused:
+            await kept.get("a", "order")
+        ended.append(refused.value.code)
+
+    async with trio.open_nursery() as callers:  # noqa: SIM117 - callers outlive flights
+        async with trio.open_nursery() as flights:
+            kept = Exchanges(sts.exchange, clock=clock, nursery=flights)
+            callers.start_soon(call, kept)
+            await trio.sleep(0.5)
+            flights.cancel_scope.cancel()
+    assert ended == ["shutting-down"]
+
+
+async def test_the_cache_is_bounded_and_forgets_what_was_used_longest_ago(
+    autojump_clock: trio.abc.Clock, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_ENTRIES", 2)
+    sts = Sts(clock := VirtualClock())
+    kept = Exchanges(sts.exchange, clock=clock, nursery=nursery)
+    for token in "abacab":
+        await kept.get(token, "order")
+    assert [token for token, _ in sts.asked] == ["a", "b", "c", "b"]
+
+
+async def test_subject_tokens_are_not_kept(autojump_clock: trio.abc.Clock, nursery: trio.Nursery) -> None:
+    sts = Sts(clock := VirtualClock())
+    kept = Exchanges(sts.exchange, clock=clock, nursery=nursery)
+    await kept.get("oma_secret", "order")
+    assert "oma_secret" not in repr(kept._kept)

@@ -153,12 +153,11 @@ async def _run(config: Config, services: Sequence[Service], guide: bool) -> bool
     """Run until a signal; False if a second one ended it."""
     stop = trio.Event()
     ended = trio.CancelScope()
-    async with trio.open_nursery() as nursery:
+    async with Suite(config, _runtime(), services, guide=guide) as suite, trio.open_nursery() as nursery:
         await nursery.start(watch, stop, ended, partial(get_logger("supervisor").info, "reload-ignored"))
         with ended:
-            async with Suite(config, _runtime(), services, guide=guide) as suite:
-                nursery.start_soon(_show_when_ready, suite)
-                await suite.run(stop)
+            nursery.start_soon(_show_when_ready, suite)
+            await suite.run(stop)
         nursery.cancel_scope.cancel()
     return not ended.cancelled_caught
 

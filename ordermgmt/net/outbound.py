@@ -6,19 +6,18 @@ handshake is followed by a check of who answered.
 
 from __future__ import annotations
 
-import ssl
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from math import inf
-from typing import Any
 
 import httpcore
 import httpx
 import trio
 
+from ordermgmt.net.dial import Backend
 from ordermgmt.net.network import Address, Network, format_address
-from ordermgmt.net.tls_seam import ClientTls, PeerRefused
+from ordermgmt.net.tls_seam import ClientTls
 
 __all__ = ["HttpClient", "Interrupted", "Response", "Unreachable", "open_client"]
 
@@ -140,7 +139,7 @@ async def open_client(
         max_connections=None,
         max_keepalive_connections=limit,
         keepalive_expiry=20.0,
-        network_backend=_Backend(network, tls),
+        network_backend=Backend(network, tls),
     )
     async with httpx.AsyncClient(
         transport=_Transport(pool),
@@ -166,8 +165,10 @@ class _Transport(httpx.AsyncBaseTransport):
             content=_Content(request.content),
             extensions=request.extensions,
         )
-        with _failures(url.host):
+        try:
             answer = await self._pool.handle_async_request(core_request)
+        except _FAILURES as error:
+            raise _failure(url.host, error) from error
         return httpx.Response(answer.status, headers=answer.headers, stream=_Body(answer, url.host))
 
     async def aclose(self) -> None:
@@ -192,16 +193,13 @@ class _Content:
         return part
 
 
-@contextmanager
-def _failures(host: str) -> Iterator[None]:
-    try:
-        yield
-    except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
-        msg = f"{host}: {error}"
-        raise Unreachable(msg) from error
-    except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException) as error:
-        msg = f"{host}: {str(error) or type(error).__name__}"
-        raise Interrupted(msg) from error
+_FAILURES = (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException)
+
+
+def _failure(host: str, error: Exception) -> Unreachable | Interrupted:
+    if isinstance(error, httpcore.ConnectError | httpcore.ConnectTimeout):
+        return Unreachable(f"{host}: {error}")
+    return Interrupted(f"{host}: {str(error) or type(error).__name__}")
 
 
 class _Body(httpx.AsyncByteStream):
@@ -210,79 +208,11 @@ class _Body(httpx.AsyncByteStream):
         self._host = host
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        with _failures(self._host):
+        try:
             async for chunk in self._answer.aiter_stream():
                 yield chunk
+        except _FAILURES as error:
+            raise _failure(self._host, error) from error
 
     async def aclose(self) -> None:
         await self._answer.aclose()
-
-
-class _Backend(httpcore.AsyncNetworkBackend):
-    """httpcore's view of our Network."""
-
-    def __init__(self, network: Network, tls: ClientTls | None) -> None:
-        self._network = network
-        self._tls = tls
-
-    async def connect_tcp(self, host: str, port: int, *_: Any, **__: Any) -> httpcore.AsyncNetworkStream:
-        try:
-            stream = await self._network.connect(Address(host, port))
-        except OSError as error:
-            raise httpcore.ConnectError(error.strerror or str(error)) from error
-        return _Stream(self._network, stream, stream, self._tls)
-
-    async def sleep(self, seconds: float) -> None:
-        await trio.sleep(seconds)
-
-
-class _Stream(httpcore.AsyncNetworkStream):
-    """One connection. `_wire` is what the Network made, `_stream` may have TLS round it."""
-
-    def __init__(self, network: Network, wire: trio.abc.Stream, stream: Any, tls: ClientTls | None) -> None:
-        self._network = network
-        self._wire = wire
-        self._stream = stream
-        self._tls = tls
-
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002, ASYNC109
-        try:
-            return bytes(await self._stream.receive_some(max_bytes))
-        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-            raise httpcore.ReadError("connection lost while reading") from error
-
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002, ASYNC109
-        try:
-            await self._stream.send_all(buffer)
-        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-            raise httpcore.WriteError("connection lost while writing") from error
-
-    async def aclose(self) -> None:
-        await trio.aclose_forcefully(self._wire)
-
-    async def start_tls(
-        self,
-        ssl_context: ssl.SSLContext,
-        server_hostname: str | None = None,
-        timeout: float | None = None,  # noqa: ARG002, ASYNC109
-    ) -> httpcore.AsyncNetworkStream:
-        if self._tls is None:
-            raise httpcore.ConnectError("this client does not speak TLS")
-        stream = trio.SSLStream(
-            self._wire, ssl_context, server_hostname=self._tls.server_hostname or server_hostname, https_compatible=True
-        )
-        try:
-            await stream.do_handshake()
-            self._tls.check(stream.getpeercert(binary_form=True))
-        except (trio.BrokenResourceError, PeerRefused) as error:
-            await trio.aclose_forcefully(self._wire)
-            raise httpcore.ConnectError(str(error.__cause__ or error)) from error
-        except BaseException:
-            await trio.aclose_forcefully(self._wire)
-            raise
-        return _Stream(self._network, self._wire, stream, self._tls)
-
-    def get_extra_info(self, info: str) -> Any:
-        if info == "is_readable":
-            return self._network.is_readable(self._wire)
-        return self._stream if info == "ssl_object" and self._stream is not self._wire else None

@@ -100,12 +100,21 @@ class SqliteDatabase:
             await trio.lowlevel.checkpoint()
             return _transact(self._reader, "BEGIN", fn)
 
-        return await _patiently(self._path, attempt)
+        return await self._attempt(attempt)
 
     async def write(self, fn: Callable[[Transaction], T]) -> T:
         """Run in a thread, after the transactions that came before. See `Database.write`."""
         transact = partial(_transact, self._writer, "BEGIN IMMEDIATE", fn)
-        return await _patiently(self._path, lambda: self._threads.run(transact, limiter=self._turn))
+        return await self._attempt(lambda: self._threads.run(transact, limiter=self._turn))
+
+    async def _attempt(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        try:
+            return await _patiently(attempt)
+        except (Unavailable, OutcomeUnknown) as error:
+            if isinstance(error.__cause__, sqlite3.Error | _CommitFailedError):  # or else `fn` raised it
+                cause = error.__cause__.__cause__ or error.__cause__
+                get_logger("storage").error(error.code, path=str(self._path), cause=str(cause))
+            raise
 
     def close(self) -> None:
         """Close both connections; the last one of a file moves its write-ahead log into it."""
@@ -123,13 +132,14 @@ async def open_database(path: Path, migrations: Traversable, *, threads: Threads
     """
     try:
         known = load_migrations(migrations)
-        writer, reader = await _patiently(path, lambda: threads.run(partial(_connect, path)))
+        writer, reader = await _patiently(lambda: threads.run(partial(_connect, path)))
     except (OSError, sqlite3.Error, Unavailable) as error:
         raise _start_error(path, error) from error
     database = SqliteDatabase(path, writer, reader, threads)
     try:
         try:
-            await database.write(partial(migrate, known=known))
+            bring_up = partial(_transact, writer, "BEGIN IMMEDIATE", partial(migrate, known=known))
+            await _patiently(lambda: threads.run(bring_up))
         except (sqlite3.Error, StartError, Unavailable, OutcomeUnknown) as error:
             raise _start_error(path, error) from error
         yield database
@@ -199,7 +209,7 @@ def _commit(connection: sqlite3.Connection) -> None:
         raise
 
 
-async def _patiently(path: Path, attempt: Callable[[], Awaitable[T]]) -> T:
+async def _patiently(attempt: Callable[[], Awaitable[T]]) -> T:
     """Try until the file is not busy, sleeping outside any thread; turn SQLite's failures into our errors."""
     deadline = trio.current_time() + PATIENCE
     pause = FIRST_PAUSE
@@ -211,10 +221,8 @@ async def _patiently(path: Path, attempt: Callable[[], Awaitable[T]]) -> T:
             if reason not in _BUSY | _BROKEN:
                 raise
             if reason in _BROKEN or trio.current_time() >= deadline:
-                get_logger("storage").error("storage-unavailable", path=str(path), cause=str(error))
                 raise Unavailable("storage-unavailable", "the database cannot be used now", retry_after=1) from error
         except _CommitFailedError as error:
-            get_logger("storage").error("storage-outcome-unknown", path=str(path), cause=str(error.__cause__))
             raise OutcomeUnknown("storage-outcome-unknown", "the disk failed during the commit") from error
         await trio.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE)

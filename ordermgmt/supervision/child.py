@@ -96,7 +96,7 @@ class Keeper:
                     self._board.record(self._child.name, State.STARTING, restarted=True)
         finally:
             self.cut()  # if the cancellation came from outside, it is noted here
-            if self._state is not State.FAILED:
+            if self._state not in {State.FAILED, State.STOPPED}:
                 self._record(State.STOPPED)
             self.ended.set()
 

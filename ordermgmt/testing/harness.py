@@ -72,6 +72,19 @@ class RunningSystem:
             self._clients[service, identity] = found
         return found
 
+    async def admin_client(self) -> HttpClient:
+        """Return a client of the admin listener, open for the rest of the run."""
+        address = self.address("admin")
+        return await self._stack.enter_async_context(open_client(self.runtime.network, [address], tls=None))
+
+    async def open_stream(self, service: str) -> trio.SSLStream[trio.abc.Stream]:
+        """Open a TLS connection to `service` and hand it over as it is; the caller closes it."""
+        wire = await self.runtime.network.connect(self.address(service))
+        context = PublicTls(self.certs / "ca.pem", clock=self.runtime.clock).context()
+        stream = trio.SSLStream(wire, context, server_hostname="localhost", https_compatible=True)
+        await stream.do_handshake()
+        return stream
+
     async def request(
         self,
         service: str,

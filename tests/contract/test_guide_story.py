@@ -19,6 +19,10 @@ SAMPLE = {
         {"category": "books", "code": "978-1617295959", "qty": 1},
     ],
 }
+SAMPLE_AS_PRINTED = (
+    '{"id":"100500", "name":"Sample order", "items":[{"category":"electronics", "code":"SOWH1000XM4", "qty":2}, '
+    '{"category":"books", "code":"978-1617295959", "qty":1}]}'
+)
 UPDATED = {"name": "Updated order", "items": [{"category": "electronics", "code": "SOWH1000XM4", "qty": 1}]}
 
 
@@ -51,8 +55,7 @@ async def test_the_story(way: str, tmp_path: Path, autojump_clock: trio.abc.Cloc
         assert (await call("POST", "/order", counter, SAMPLE))[0] == 409
         assert await call("GET", "/order/100500") == (
             200,
-            '{"id":"100500", "name":"Sample order", "items":[{"category":"electronics", "code":"SOWH1000XM4", "qty":2}, '
-            '{"category":"books", "code":"978-1617295959", "qty":1}]}',
+            SAMPLE_AS_PRINTED,
         )
         assert await call("PUT", "/order/100500", None, UPDATED) == (401, "")
         assert await call("PUT", "/order/100500", counter, UPDATED) == (403, "")

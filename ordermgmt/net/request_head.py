@@ -9,12 +9,15 @@ from __future__ import annotations
 import re
 from http import HTTPStatus
 
-__all__ = ["MAX_FIELDS", "MAX_REQUEST_LINE", "refusal"]
+__all__ = ["MAX_FIELDS", "MAX_HEAD", "MAX_REQUEST_LINE", "refusal"]
 
 MAX_REQUEST_LINE = 8 * 1024
 """Bytes of a request line: longer targets are made by nobody who uses this API (RFC 9112 section 3)."""
 MAX_FIELDS = 100
 """Header fields of a request; a browser sends about 20."""
+
+MAX_HEAD = 16 * 1024
+"""Bytes of a whole head: the longest request line, and a token of the longest that is accepted."""
 
 _END = re.compile(rb"\n\r?\n")
 _BARE = re.compile(rb"(?<!\r)\n|\r(?!\n|\Z)")
@@ -26,7 +29,7 @@ def refusal(received: bytes) -> HTTPStatus | None:
 
     `received` starts where the request does; it may stop anywhere, and what follows the head is not looked at.
     A line that does not end in CRLF (section 2.2), one that continues the line before it (section 5.2) and a NUL
-    are 400, a request line that is too long is 414, and too many fields are 431 (RFC 6585 section 5).
+    are 400, a request line that is too long is 414, and fields that are too many or too long are 431 (RFC 6585 section 5).
     """
     start = 2 if received.startswith(b"\r\n") else 0  # section 2.2: one empty line before a request is ignored
     end = _END.search(received, start)
@@ -36,6 +39,6 @@ def refusal(received: bytes) -> HTTPStatus | None:
     line = head.find(b"\n")
     if (line if line >= 0 else len(head)) > MAX_REQUEST_LINE:
         return HTTPStatus.REQUEST_URI_TOO_LONG
-    if head.count(b"\n") > MAX_FIELDS + 2:  # the request line and the empty line at the end
+    if len(head) > MAX_HEAD or head.count(b"\n") > MAX_FIELDS + 2:  # the request line and the empty line at the end
         return HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
     return None

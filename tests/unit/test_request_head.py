@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ordermgmt.net.request_head import MAX_FIELDS, MAX_REQUEST_LINE, refusal
+from ordermgmt.net.request_head import MAX_FIELDS, MAX_HEAD, MAX_REQUEST_LINE, refusal
 
 GOOD = b"POST /order HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\n"
 
@@ -36,6 +36,7 @@ def test_what_follows_the_head_is_not_looked_at(body: bytes) -> None:
         (b"\n" + GOOD, HTTPStatus.BAD_REQUEST),
         (b"GET /" + b"a" * MAX_REQUEST_LINE, HTTPStatus.REQUEST_URI_TOO_LONG),
         (GOOD[:-2] + b"X: y\r\n" * (MAX_FIELDS - 1) + b"\r\n", HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE),
+        (GOOD[:-2] + b"X: " + b"y" * MAX_HEAD + b"\r\n\r\n", HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE),
         (GOOD[:-2] + b"X: y\r\n" * (MAX_FIELDS + 5), HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE),
     ],
 )

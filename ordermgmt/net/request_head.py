@@ -29,7 +29,8 @@ def refusal(received: bytes) -> HTTPStatus | None:
 
     `received` starts where the request does; it may stop anywhere, and what follows the head is not looked at.
     A line that does not end in CRLF (section 2.2), one that continues the line before it (section 5.2) and a NUL
-    are 400, a request line that is too long is 414, and fields that are too many or too long are 431 (RFC 6585 section 5).
+    are 400, a request line that is too long is 414, and fields that are too many or too long are 431 (RFC 6585
+    section 5).
     """
     start = 2 if received.startswith(b"\r\n") else 0  # section 2.2: one empty line before a request is ignored
     end = _END.search(received, start)

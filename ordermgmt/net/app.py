@@ -7,12 +7,8 @@ from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
-import trio
-from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, ASGISendEvent
 from quart import Response, request
-from quart.asgi import ASGIHTTPConnection
 from quart_trio import QuartTrio
-from quart_trio.asgi import TrioASGIHTTPConnection
 from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import MethodNotAllowed as WerkzeugMethodNotAllowed
 
@@ -95,33 +91,8 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
         yield error
 
 
-class _HttpConnection(TrioASGIHTTPConnection):
-    """Quart-Trio's, but a response at its last message is finished, not cancelled.
-
-    Hypercorn posts http.disconnect from inside the application's last send; cancelling that very send would
-    leave the connection neither recycled nor closed.
-    """
-
-    _finishing = False
-
-    async def handle_request(self, nursery: trio.Nursery, request: Any, send: ASGISendCallable) -> None:  # type: ignore[override]
-        async def tracked(message: ASGISendEvent) -> None:
-            if message["type"] == "http.response.body" and not message.get("more_body"):
-                self._finishing = True
-            await send(message)
-
-        await super().handle_request(nursery, request, tracked)
-
-    async def handle_messages(self, nursery: trio.Nursery, request: Any, receive: ASGIReceiveCallable) -> None:  # type: ignore[override]
-        await ASGIHTTPConnection.handle_messages(self, request, receive)
-        if not self._finishing:
-            nursery.cancel_scope.cancel()
-
-
 class App(QuartTrio):
     """An application whose every error is one of ours, rendered in one place."""
-
-    asgi_http_class = _HttpConnection
 
     async def handle_user_exception(self, error: Any) -> Any:
         """Turn a group into one error before any handler sees it."""

@@ -52,12 +52,15 @@ async def code_of(answer: Response) -> str:
 
 
 @pytest.mark.parametrize("token", ["garbage", "oma_short", "oma_" + "x" * 43, "a.b.c"])
-async def test_what_is_no_token_of_ours_is_401(token: str, tmp_path: Path, autojump_clock: trio.abc.Clock) -> None:
+async def test_what_is_no_token_of_ours_is_401(
+    token: str, tmp_path: Path, exchanged: list[str], autojump_clock: trio.abc.Clock
+) -> None:
     async with running_system(tmp_path) as system:
         answer = await system.request("gateway", "GET", "/order", token=token)
         assert answer.status == 401
         assert answer.content == b""
         assert answer.headers["www-authenticate"] == 'Bearer realm="gateway", error="invalid_token"'
+        assert len(exchanged) == (len(token) == 47)  # what does not even look like one is not asked about
         assert (await system.request("gateway", "GET", "/order", token=await system.token("alice-app"))).status == 200
 
 

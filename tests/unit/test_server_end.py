@@ -19,7 +19,9 @@ async def test_drain_finishes_what_is_in_flight_and_tells_keep_alive_clients_to_
         await busy.send_all(get("/slow"))
         await trio.sleep(1)
         server.drain.set()
+        start = trio.current_time()
         assert await read_to_end(idle) == b""
+        assert trio.current_time() - start < 1
         answer = await read_to_end(busy)
         assert answer.endswith(b"slow")
         assert b"connection: close" in answer
@@ -67,3 +69,30 @@ async def test_a_client_that_hangs_up_cancels_its_request(autojump_clock: trio.a
         await stream.aclose()
         with trio.fail_after(1):
             await ended.wait()
+
+
+async def test_a_connection_ends_with_its_response_after_its_lifetime(autojump_clock: trio.abc.Clock) -> None:
+    async with serving(sample_app(), limits=Limits(lifetime=600, idle=1000)) as server:
+        stream = await server.connect()
+        await stream.send_all(get("/hello"))
+        assert b"connection: close" not in await read_answer(stream)
+        await trio.sleep(601)
+        await stream.send_all(get("/hello"))
+        answer = await read_to_end(stream)
+        assert b"connection: close" in answer
+        assert answer.endswith(b"hello")
+
+
+async def test_a_fault_of_ours_in_one_connection_ends_that_one_only(autojump_clock: trio.abc.Clock) -> None:
+    faults = iter([True, False])
+
+    def identify(_: bytes | None) -> object:
+        if next(faults):
+            msg = "a fault of ours"
+            raise RuntimeError(msg)
+        return None
+
+    async with serving(sample_app(), identify=identify) as server:
+        first = await server.connect()
+        assert await read_to_end(first) == b""
+        assert (await server.exchange(get("/hello", "Connection: close"))).endswith(b"hello")

@@ -1,0 +1,63 @@
+"""Changes of one order at the same time: one wins, and stock and orders agree."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import trio
+
+from ordermgmt.testing.harness import RunningSystem, running_system
+
+BOOK = {"category": "books", "code": "978-1617295959"}
+
+
+async def in_stock(system: RunningSystem) -> int:
+    answer = await system.request("gateway", "GET", "/inventory/books/978-1617295959")
+    return int(msgspec.json.decode(answer.content)["qty"])
+
+
+async def at_once(system: RunningSystem, method: str, target: str, token: str, bodies: list[Any]) -> list[int]:
+    statuses: list[int] = []
+
+    async def send(body: Any) -> None:
+        statuses.append((await system.request("order", method, target, token=token, json=body)).status)
+
+    async with trio.open_nursery() as nursery:
+        for body in bodies:
+            nursery.start_soon(send, body)
+    return sorted(statuses)
+
+
+async def test_of_equal_creates_one_wins_and_the_others_give_back(
+    tmp_path: Path, autojump_clock: trio.abc.Clock
+) -> None:
+    async with running_system(tmp_path) as system:
+        token = await system.order_token("alice-app")
+        order = {"id": "one", "name": "One", "items": [{**BOOK, "qty": 2}]}
+        assert await at_once(system, "POST", "/order", token, [order] * 4) == [201, 409, 409, 409]
+        assert await in_stock(system) == 8
+
+
+async def test_of_updates_from_one_version_one_wins_and_the_others_give_back(
+    tmp_path: Path, autojump_clock: trio.abc.Clock
+) -> None:
+    async with running_system(tmp_path) as system:
+        token = await system.order_token("admin-app")
+        order = {"id": "one", "name": "One", "items": [{**BOOK, "qty": 1}]}
+        assert (await system.request("order", "POST", "/order", token=token, json=order)).status == 201
+        bodies = [{"name": f"By {qty}", "items": [{**BOOK, "qty": qty}]} for qty in (2, 3)]
+        assert await at_once(system, "PUT", "/order/one", token, bodies) == [200, 409]
+        answer = await system.request("order", "GET", "/order/one")
+        held = msgspec.json.decode(answer.content)["items"][0]["qty"]
+        assert held in (2, 3)
+        assert await in_stock(system) == 10 - held
+
+
+async def test_buyers_of_the_last_pieces_get_them_once(tmp_path: Path, autojump_clock: trio.abc.Clock) -> None:
+    async with running_system(tmp_path) as system:
+        token = await system.order_token("alice-app")
+        orders = [{"name": f"Buyer {number}", "items": [{**BOOK, "qty": 1}]} for number in range(40)]
+        assert await at_once(system, "POST", "/order", token, orders) == [201] * 10 + [409] * 30
+        assert await in_stock(system) == 0

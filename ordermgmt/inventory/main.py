@@ -39,7 +39,9 @@ async def open_inventory(data: Path, runtime: Runtime) -> AsyncIterator[Inventor
     It may be opened while the service runs, too: the command line does. Raises StartError if it cannot be used.
     """
     migrations = files("ordermgmt.inventory") / "migrations"
-    async with open_database(data / "inventory.sqlite", migrations, threads=runtime.threads) as database:
+    async with open_database(
+        data / "inventory.sqlite", migrations, threads=runtime.threads, clock=runtime.clock
+    ) as database:
         yield Inventory(database, runtime.clock)
 
 

@@ -44,7 +44,7 @@ async def run(context: ServiceContext, *, task_status: trio.TaskStatus[None] = t
     migrations = files("ordermgmt.order") / "migrations"
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(
-            open_database(context.data / "order.sqlite", migrations, threads=runtime.threads)
+            open_database(context.data / "order.sqlite", migrations, threads=runtime.threads, clock=runtime.clock)
         )
         sts_http = await stack.enter_async_context(context.open_client("sts", endpoints.sts))
         sts = StsClient(await stack.enter_async_context(context.open_client("sts", endpoints.sts_mtls)), context.name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ordermgmt.storage.database import Database, Result, Transaction, Value
+from ordermgmt.storage.dialect import Dialect
 from ordermgmt.storage.sqlite import open_database
 
-__all__ = ["Database", "Result", "Transaction", "Value", "open_database"]
+__all__ = ["Database", "Dialect", "Result", "Transaction", "Value", "open_database"]

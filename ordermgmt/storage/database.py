@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+from ordermgmt.storage.dialect import Dialect
+
 __all__ = ["Database", "Result", "Transaction", "Value"]
 
 T = TypeVar("T")
@@ -26,6 +28,15 @@ class Result:
 
 class Transaction(Protocol):
     """An open transaction. It ends with the function that it was given to."""
+
+    @property
+    def dialect(self) -> Dialect:
+        """How this engine wants its SQL."""
+        ...
+
+    def now(self) -> float:
+        """Return the time of the database, in seconds since 1970: the one clock that all its users share."""
+        ...
 
     def execute(self, sql: str, parameters: Sequence[Value] = ()) -> Result:
         """Run one statement with `?` placeholders.

@@ -13,8 +13,10 @@ from typing import TypeVar
 
 import trio
 
+from ordermgmt.clock import Clock
 from ordermgmt.errors import OutcomeUnknown, StartError, Unavailable
 from ordermgmt.storage.database import Database, Result, Transaction, Value
+from ordermgmt.storage.dialect import SQLITE
 from ordermgmt.storage.migrations import load_migrations, migrate
 from ordermgmt.telemetry.logs import get_logger
 from ordermgmt.threads import Threads
@@ -55,8 +57,11 @@ class SqliteTransaction:
     statement would then be durable by itself, and half a transaction kept.
     """
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    dialect = SQLITE
+
+    def __init__(self, connection: sqlite3.Connection, clock: Clock) -> None:
         self._connection = connection
+        self._clock = clock
         self._failure: BaseException | None = None
         self._over = False
 
@@ -69,6 +74,10 @@ class SqliteTransaction:
         except (sqlite3.Error, MemoryError) as error:
             self._failure = error
             raise
+
+    def now(self) -> float:
+        """Return the time of this machine, on which all users of the file are. See `Transaction.now`."""
+        return self._clock.now()
 
     def check(self) -> None:
         """Raise if this is no longer a whole, open transaction."""
@@ -86,8 +95,11 @@ class SqliteTransaction:
 class SqliteDatabase:
     """An open file. `open_database` makes one; it owns both connections."""
 
-    def __init__(self, path: Path, writer: sqlite3.Connection, reader: sqlite3.Connection, threads: Threads) -> None:
+    def __init__(
+        self, path: Path, writer: sqlite3.Connection, reader: sqlite3.Connection, threads: Threads, clock: Clock
+    ) -> None:
         self._path = path
+        self._clock = clock
         self._writer = writer
         self._reader = reader
         self._threads = threads
@@ -98,13 +110,13 @@ class SqliteDatabase:
 
         async def attempt() -> T:
             await trio.lowlevel.checkpoint()
-            return _transact(self._reader, "BEGIN", fn)
+            return _transact(self._reader, "BEGIN", fn, self._clock)
 
         return await self._attempt(attempt)
 
     async def write(self, fn: Callable[[Transaction], T]) -> T:
         """Run in a thread, after the transactions that came before. See `Database.write`."""
-        transact = partial(_transact, self._writer, "BEGIN IMMEDIATE", fn)
+        transact = partial(_transact, self._writer, "BEGIN IMMEDIATE", fn, self._clock)
         return await self._attempt(lambda: self._threads.run(transact, limiter=self._turn))
 
     async def _attempt(self, attempt: Callable[[], Awaitable[T]]) -> T:
@@ -123,7 +135,9 @@ class SqliteDatabase:
 
 
 @contextlib.asynccontextmanager
-async def open_database(path: Path, migrations: Traversable, *, threads: Threads) -> AsyncIterator[Database]:
+async def open_database(
+    path: Path, migrations: Traversable, *, threads: Threads, clock: Clock
+) -> AsyncIterator[Database]:
     """Open the file, made with mode 0600 if there is none, bring its schema up to date; close it in the end.
 
     `migrations` is a folder of files `NNNN_name.sql`. Raises StartError, with one line that names the file,
@@ -135,10 +149,10 @@ async def open_database(path: Path, migrations: Traversable, *, threads: Threads
         writer, reader = await _patiently(lambda: threads.run(partial(_connect, path)))
     except (OSError, sqlite3.Error, Unavailable) as error:
         raise _start_error(path, error) from error
-    database = SqliteDatabase(path, writer, reader, threads)
+    database = SqliteDatabase(path, writer, reader, threads, clock)
     try:
         try:
-            bring_up = partial(_transact, writer, "BEGIN IMMEDIATE", partial(migrate, known=known))
+            bring_up = partial(_transact, writer, "BEGIN IMMEDIATE", partial(migrate, known=known), clock)
             await _patiently(lambda: threads.run(bring_up))
         except (sqlite3.Error, StartError, Unavailable, OutcomeUnknown) as error:
             raise _start_error(path, error) from error
@@ -181,13 +195,13 @@ def _make_private(path: Path) -> None:
             file.chmod(0o600)
 
 
-def _transact(connection: sqlite3.Connection, begin: str, fn: Callable[[Transaction], T]) -> T:
+def _transact(connection: sqlite3.Connection, begin: str, fn: Callable[[Transaction], T], clock: Clock) -> T:
     """Run `fn` in a transaction that is committed, or leaves nothing behind."""
     if connection.in_transaction:
         # The last ROLLBACK failed; nothing may be added to what it left.
         connection.execute("ROLLBACK")
     connection.execute(begin)
-    transaction = SqliteTransaction(connection)
+    transaction = SqliteTransaction(connection, clock)
     try:
         result = fn(transaction)
         transaction.check()

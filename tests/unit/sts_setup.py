@@ -16,6 +16,7 @@ import msgspec
 from quart import Response
 from werkzeug.datastructures import Headers
 
+from ordermgmt.clock import SystemClock
 from ordermgmt.net.app import App
 from ordermgmt.security.keys import SigningKey
 from ordermgmt.security.peer import Peer
@@ -140,7 +141,7 @@ async def open_sts(folder: Path) -> AsyncIterator[Sts]:
     threads, clock = InlineThreads(), FakeClock()
     entropy = Random(1).randbytes  # noqa: S311 - a test repeats
     migrations = files("ordermgmt.sts") / "migrations"
-    async with open_database(folder / "sts.sqlite", migrations, threads=threads) as database:
+    async with open_database(folder / "sts.sqlite", migrations, threads=threads, clock=SystemClock()) as database:
         key = await open_signing_key(database, "ES256", now=NOW, threads=threads)
         await database.write(lambda transaction: store.put_demo(transaction, CLIENTS, USERS, "none"))
         mint = Mint(key, entropy)

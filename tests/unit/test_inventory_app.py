@@ -62,7 +62,9 @@ async def reaching(app: App) -> AsyncIterator[HttpClient]:
 @asynccontextmanager
 async def inventory_at(tmp_path: Path) -> AsyncIterator[HttpClient]:
     migrations = files("ordermgmt.inventory") / "migrations"
-    async with open_database(tmp_path / "inventory.db", migrations, threads=InlineThreads()) as database:
+    async with open_database(
+        tmp_path / "inventory.db", migrations, threads=InlineThreads(), clock=SystemClock()
+    ) as database:
         app = create_app(Inventory(database, SystemClock()), Guard(None, scopes_are_the_token, "inventory"))
         async with reaching(app) as http:
             yield http

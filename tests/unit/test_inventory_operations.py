@@ -31,7 +31,9 @@ FIRST_STOCK = {LAPTOP: 32, HEADPHONES: 75, BOOK: 10, Key("books", "978-148422049
 @asynccontextmanager
 async def opened(folder: Path) -> AsyncIterator[tuple[Inventory, SqliteDatabase]]:
     migrations = files("ordermgmt.inventory") / "migrations"
-    async with open_database(folder / "inventory.db", migrations, threads=InlineThreads()) as database:
+    async with open_database(
+        folder / "inventory.db", migrations, threads=InlineThreads(), clock=SystemClock()
+    ) as database:
         assert isinstance(database, SqliteDatabase)
         yield Inventory(database, SystemClock()), database
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import trio
 
+from ordermgmt.clock import SystemClock
 from ordermgmt.errors import Conflict, OutcomeUnknown, Unavailable
 from ordermgmt.storage import Transaction, open_database
 from ordermgmt.storage.sqlite import PATIENCE, SqliteDatabase
@@ -24,7 +25,7 @@ async def opened(tmp_path: Path, threads: Threads | None = None) -> AsyncIterato
     migrations.mkdir(exist_ok=True)
     (migrations / "0001_note.sql").write_text("CREATE TABLE note (text TEXT NOT NULL UNIQUE);\n")
     async with open_database(
-        tmp_path / "data" / "notes.db", migrations, threads=threads or InlineThreads()
+        tmp_path / "data" / "notes.db", migrations, threads=threads or InlineThreads(), clock=SystemClock()
     ) as database:
         assert isinstance(database, SqliteDatabase)
         yield database

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from ordermgmt.clock import SystemClock
 from ordermgmt.errors import StartError
 from ordermgmt.storage import open_database
 from ordermgmt.storage.migrations import load_migrations
@@ -25,7 +26,7 @@ async def start(path: Path, *scripts: str) -> list[tuple[object, ...]]:
         old.unlink()
     for number, script in enumerate(scripts, 1):
         (folder / f"{number:04}_step.sql").write_text(script)
-    async with open_database(path, folder, threads=InlineThreads()) as database:
+    async with open_database(path, folder, threads=InlineThreads(), clock=SystemClock()) as database:
         return await database.read(lambda transaction: transaction.execute("SELECT * FROM note").rows)
 
 

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import pytest
 
+from ordermgmt.clock import SystemClock
 from ordermgmt.errors import StartError
 from ordermgmt.security.passwords import Passwords
 from ordermgmt.storage import Database, Transaction, open_database
@@ -62,7 +63,7 @@ async def rows(database: Database, sql: str) -> list[tuple[object, ...]]:
 
 
 async def test_the_first_start_makes_clients_users_and_their_file(tmp_path: Path) -> None:
-    async with open_database(tmp_path / "db", MIGRATIONS, threads=THREADS) as database:
+    async with open_database(tmp_path / "db", MIGRATIONS, threads=THREADS, clock=SystemClock()) as database:
         await install(database, tmp_path)
         assert (tmp_path / FILE_NAME).stat().st_mode & 0o777 == 0o600
         found = secrets(tmp_path)
@@ -81,7 +82,7 @@ async def test_the_first_start_makes_clients_users_and_their_file(tmp_path: Path
 
 
 async def test_a_second_start_changes_nothing(tmp_path: Path) -> None:
-    async with open_database(tmp_path / "db", MIGRATIONS, threads=THREADS) as database:
+    async with open_database(tmp_path / "db", MIGRATIONS, threads=THREADS, clock=SystemClock()) as database:
         await install(database, tmp_path)
         before = (tmp_path / FILE_NAME).read_bytes(), await rows(database, "SELECT * FROM users ORDER BY name")
         await install(database, tmp_path, seed=2)
@@ -92,7 +93,7 @@ async def test_a_second_start_changes_nothing(tmp_path: Path) -> None:
 
 
 async def test_a_crash_between_file_and_database_is_made_good(tmp_path: Path) -> None:
-    async with open_database(tmp_path / "db", MIGRATIONS, threads=THREADS) as database:
+    async with open_database(tmp_path / "db", MIGRATIONS, threads=THREADS, clock=SystemClock()) as database:
         with pytest.raises(Crash):
             await install(CrashingDatabase(database), tmp_path)
         written = (tmp_path / FILE_NAME).read_bytes()
@@ -107,7 +108,7 @@ async def test_a_crash_while_the_file_is_written_leaves_none_of_it(
     def crash(_: int) -> None:
         raise Crash
 
-    async with open_database(tmp_path / "db", MIGRATIONS, threads=THREADS) as database:
+    async with open_database(tmp_path / "db", MIGRATIONS, threads=THREADS, clock=SystemClock()) as database:
         with monkeypatch.context() as patched, pytest.raises(Crash):
             patched.setattr("os.fsync", crash)
             await install(database, tmp_path)
@@ -118,7 +119,7 @@ async def test_a_crash_while_the_file_is_written_leaves_none_of_it(
 
 
 async def test_a_lost_file_gets_new_secrets_that_work(tmp_path: Path) -> None:
-    async with open_database(tmp_path / "db", MIGRATIONS, threads=THREADS) as database:
+    async with open_database(tmp_path / "db", MIGRATIONS, threads=THREADS, clock=SystemClock()) as database:
         await install(database, tmp_path)
         old = secrets(tmp_path)
         (tmp_path / FILE_NAME).unlink()
@@ -130,7 +131,7 @@ async def test_a_lost_file_gets_new_secrets_that_work(tmp_path: Path) -> None:
 
 
 async def test_without_demo_they_are_gone_and_others_stay(tmp_path: Path) -> None:
-    async with open_database(tmp_path / "db", MIGRATIONS, threads=THREADS) as database:
+    async with open_database(tmp_path / "db", MIGRATIONS, threads=THREADS, clock=SystemClock()) as database:
         await install(database, tmp_path)
         await rows(
             database,
@@ -145,7 +146,7 @@ async def test_without_demo_they_are_gone_and_others_stay(tmp_path: Path) -> Non
 
 
 async def test_a_real_client_of_the_same_name_is_left_alone(tmp_path: Path) -> None:
-    async with open_database(tmp_path / "db", MIGRATIONS, threads=THREADS) as database:
+    async with open_database(tmp_path / "db", MIGRATIONS, threads=THREADS, clock=SystemClock()) as database:
         await rows(
             database,
             "INSERT INTO clients (id, secret_digest, grants, scopes, targets, default_audience)"
@@ -158,14 +159,14 @@ async def test_a_real_client_of_the_same_name_is_left_alone(tmp_path: Path) -> N
 
 async def test_an_incomplete_file_stops_the_start(tmp_path: Path) -> None:
     write_file(tmp_path, "client alice-app x\n")
-    async with open_database(tmp_path / "db", MIGRATIONS, threads=THREADS) as database:
+    async with open_database(tmp_path / "db", MIGRATIONS, threads=THREADS, clock=SystemClock()) as database:
         with pytest.raises(StartError, match="not all demo secrets"):
             await install(database, tmp_path)
         assert await rows(database, "SELECT * FROM clients") == []
 
 
 async def test_a_file_that_others_can_read_stops_the_start(tmp_path: Path) -> None:
-    async with open_database(tmp_path / "db", MIGRATIONS, threads=THREADS) as database:
+    async with open_database(tmp_path / "db", MIGRATIONS, threads=THREADS, clock=SystemClock()) as database:
         await install(database, tmp_path)
         write_file(tmp_path, (tmp_path / FILE_NAME).read_text(), mode=0o640)
         with pytest.raises(StartError, match="open to other users"):

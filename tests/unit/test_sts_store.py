@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ordermgmt.clock import SystemClock
 from ordermgmt.errors import StartError
 from ordermgmt.storage import Database, Transaction, open_database
 from ordermgmt.sts import store
@@ -40,7 +41,9 @@ OF_ALICE = replace(OWN, subject="alice", user=ALICE.details)
 
 @pytest.fixture
 async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    async with open_database(tmp_path / "sts.sqlite", MIGRATIONS, threads=InlineThreads()) as opened:
+    async with open_database(
+        tmp_path / "sts.sqlite", MIGRATIONS, threads=InlineThreads(), clock=SystemClock()
+    ) as opened:
         await opened.write(lambda transaction: store.put_demo(transaction, [APP], [ALICE], "f"))
         yield opened
 
@@ -105,7 +108,7 @@ async def test_expired_tokens_go_a_few_at_a_time_and_good_ones_stay(database: Da
 async def test_the_signing_key_is_made_once_and_kept(tmp_path: Path) -> None:
     threads, kids = InlineThreads(), []
     for algorithm in ("ES256", "RS256"):
-        async with open_database(tmp_path / "sts.sqlite", MIGRATIONS, threads=threads) as database:
+        async with open_database(tmp_path / "sts.sqlite", MIGRATIONS, threads=threads, clock=SystemClock()) as database:
             key = await open_signing_key(database, algorithm, now=NOW, threads=threads)
             kids.append((key.kid, key.algorithm))
     assert kids[0] == kids[1]

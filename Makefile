@@ -16,7 +16,7 @@ ARGS ?=
 # Options of pytest: make test TESTS="tests/unit -k tokens"
 TESTS ?=
 
-.PHONY: setup run demo guide test lint types format lock clean
+.PHONY: setup run demo guide test bench-tokens lint types format lock clean
 
 setup: $(VENV)/.dev  ## everything for work on the project
 
@@ -33,11 +33,14 @@ guide: $(VENV)/.run  ## replay the guide's exchanges, against `make run ARGS=--g
 test: lint types  ## all checks
 	$(BIN)/pytest $(TESTS)
 
+bench-tokens: $(VENV)/.dev  ## what verifying a token costs
+	$(BIN)/python -m benchmarks.tokens
+
 # The import contracts in .importlinter run with the tests (tests/test_architecture.py).
 lint: $(VENV)/.dev  ## style, and what goes wrong in async code
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/flake8 ordermgmt tests supervisor.py
+	$(BIN)/flake8 ordermgmt tests benchmarks supervisor.py
 
 types: $(VENV)/.dev  ## types, strictly
 	$(BIN)/mypy

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping
 
 __all__ = ["confirmation", "matches", "thumbprint"]
 
@@ -26,4 +25,4 @@ def matches(cnf: object, thumbprint: str) -> bool:
 
     A token without the claim, or with one of another kind, is bound to no certificate and matches none.
     """
-    return isinstance(cnf, Mapping) and cnf.get(MEMBER) == thumbprint
+    return isinstance(cnf, dict) and cnf.get(MEMBER) == thumbprint

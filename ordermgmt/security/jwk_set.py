@@ -77,7 +77,7 @@ def read_key(member: object, algorithms: Collection[str]) -> VerificationKey:
         key = jwk.import_key(public)
     except (JoseError, ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise Refused("bad-key-material") from error
-    return VerificationKey(kid, algorithm, key.thumbprint(), key)
+    return VerificationKey.of(kid, algorithm, key)
 
 
 def _text(member: Mapping[str, Any], name: str) -> str:

@@ -15,6 +15,7 @@ from joserfc import jwk, jws
 from joserfc.errors import JoseError
 
 from ordermgmt.errors import Unauthenticated
+from ordermgmt.security.signatures import Check, prepare_check
 
 __all__ = ["ALGORITHMS", "FixedKeys", "KeySource", "SigningAlgorithm", "SigningKey", "VerificationKey"]
 
@@ -45,11 +46,12 @@ class VerificationKey:
     algorithm: str
     thumbprint: str
     """RFC 7638."""
-    key: jwk.Key = field(compare=False, repr=False)
+    verify: Check = field(compare=False, repr=False)
 
-    def verify(self, signed: bytes, signature: bytes) -> bool:
-        """Tell whether `signature` is this key's over `signed`."""
-        return jws.JWSRegistry.algorithms[self.algorithm].verify(signed, signature, self.key)
+    @classmethod
+    def of(cls, kid: str, algorithm: str, key: jwk.Key) -> VerificationKey:
+        """Return the public half of `key` as the one for `algorithm`. Raises TypeError if it is of another kind."""
+        return cls(kid, algorithm, key.thumbprint(), prepare_check(algorithm, key.get_op_key("verify")))
 
 
 class KeySource(Protocol):
@@ -123,8 +125,7 @@ class SigningKey:
 
     def verification_key(self) -> VerificationKey:
         """Return the public half, for whoever verifies its own tokens."""
-        public = jwk.import_key(self._key.as_dict(private=False))
-        return VerificationKey(self.kid, self.algorithm, self.kid, public)
+        return VerificationKey.of(self.kid, self.algorithm, self._key)
 
     def sign(self, claims: Mapping[str, Any], typ: str) -> str:
         """Return `claims` as a signed JWT of the type `typ` (RFC 7515 section 3.1)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import Any
 
 __all__ = ["MAX_SCOPES", "parse_scope", "render_scope"]
 
@@ -19,7 +20,7 @@ def parse_scope(value: object) -> frozenset[str]:
     Raises ValueError.
     """
     if isinstance(value, str):
-        tokens: list[object] = list(value.split(" ", MAX_SCOPES)) if value else []
+        tokens: list[Any] = value.split(" ", MAX_SCOPES) if value else []
     elif isinstance(value, list):
         tokens = value
     else:
@@ -28,13 +29,11 @@ def parse_scope(value: object) -> frozenset[str]:
     if len(tokens) > MAX_SCOPES:
         msg = "too many scopes"
         raise ValueError(msg)
-    scopes = set()
     for token in tokens:
         if not isinstance(token, str) or _SCOPE_TOKEN.fullmatch(token) is None:
             msg = "not a scope-token"
             raise ValueError(msg)
-        scopes.add(token)
-    return frozenset(scopes)
+    return frozenset(tokens)
 
 
 def render_scope(scopes: Iterable[str]) -> str:

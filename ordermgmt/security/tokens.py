@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
+
+import msgspec
 
 from ordermgmt.errors import StartError, Unauthenticated
 from ordermgmt.security import binding, claims
@@ -65,21 +68,26 @@ class TrustedIssuer:
         object.__setattr__(self, "token_types", frozenset(_media_type(name) for name in self.token_types))
 
 
-@dataclass(frozen=True, slots=True)
-class Unverified:
-    """A well-formed token of which nothing is proven."""
+class Header(msgspec.Struct, frozen=True):
+    """What the header of a token says that counts here."""
 
     algorithm: str
-    typ: str
+    media_type: str
+    """`typ`, as TrustedIssuer compares it."""
     kid: str
+
+
+class Unverified(msgspec.Struct, frozen=True):
+    """A well-formed token of which nothing is proven."""
+
+    header: Header
     issuer: str
     payload: Mapping[str, Any]
     signed: bytes
     signature: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class SignedClaims:
+class SignedClaims(msgspec.Struct, frozen=True):
     """What the issuer vouches for, whenever and wherever it is looked at."""
 
     principal: Principal
@@ -102,18 +110,14 @@ def parse(token: str) -> Unverified:
     parts = token.split(".", 3)
     if len(parts) != 3:  # header, payload, signature
         raise Unauthenticated("malformed-token")
-    try:
-        head, body, signature = (decode_base64url(part) for part in parts)
-    except Refused as error:
-        raise Unauthenticated("malformed-encoding") from error
-    header = _decode("header", head, MAX_HEADER)
-    _check_members(header)
-    payload = _decode("payload", body, MAX_TOKEN)
+    header = _read_header(parts[0])
+    payload = _decode("payload", parts[1], MAX_TOKEN)
+    signature = _decode_part(parts[2])
     signed = token[: -len(parts[2]) - 1].encode("ascii")
     issuer = claims.read_text(payload, "iss")
     if issuer is None:
         raise Unauthenticated("missing-iss")
-    return Unverified(header["alg"], header["typ"], header["kid"], issuer, payload, signed, signature)
+    return Unverified(header, issuer, payload, signed, signature)
 
 
 def check_header(token: Unverified, trust: TrustedIssuer) -> None:
@@ -123,9 +127,9 @@ def check_header(token: Unverified, trust: TrustedIssuer) -> None:
     """
     if token.issuer != trust.issuer:
         raise Unauthenticated("unknown-issuer")
-    if token.algorithm not in trust.algorithms:
+    if token.header.algorithm not in trust.algorithms:
         raise Unauthenticated("algorithm-refused")
-    if _media_type(token.typ) not in trust.token_types:
+    if token.header.media_type not in trust.token_types:
         raise Unauthenticated("wrong-type")
 
 
@@ -136,7 +140,7 @@ def check_signature(token: Unverified, key: VerificationKey, trust: TrustedIssue
     `invalid-<claim>`.
     """
     check_header(token, trust)
-    if token.algorithm != key.algorithm:
+    if token.header.algorithm != key.algorithm:
         raise Unauthenticated("algorithm-mismatch")
     if not key.verify(token.signed, token.signature):
         raise Unauthenticated("bad-signature")
@@ -171,7 +175,7 @@ def verify(
     Raises Unauthenticated as they do, or `unknown-key`.
     """
     unverified = parse(token)
-    key = keys.get(unverified.kid)
+    key = keys.get(unverified.header.kid)
     if key is None:
         raise Unauthenticated("unknown-key")
     return check_use(check_signature(unverified, key, trust), trust, now, thumbprint)
@@ -182,12 +186,28 @@ def _media_type(name: str) -> str:
     return name.lower().removeprefix("application/") if name.isascii() else name
 
 
-def _decode(part: str, data: bytes, max_size: int) -> dict[str, Any]:
+@lru_cache(maxsize=64)
+def _read_header(part: str) -> Header:
+    """Read and check the first part of a token. All tokens of a key have the same one, so it is remembered."""
+    header = _decode("header", part, MAX_HEADER)
+    _check_members(header)
+    return Header(header["alg"], _media_type(header["typ"]), header["kid"])
+
+
+def _decode(name: str, part: str, max_size: int) -> dict[str, Any]:
+    data = _decode_part(part)
     try:
         return decode_object(data, max_size)
     except Refused as error:
-        code = f"{part}-{error.reason}"
+        code = f"{name}-{error.reason}"
         raise Unauthenticated(code) from error
+
+
+def _decode_part(part: str) -> bytes:
+    try:
+        return decode_base64url(part)
+    except Refused as error:
+        raise Unauthenticated("malformed-encoding") from error
 
 
 def _check_members(header: Mapping[str, Any]) -> None:

@@ -13,7 +13,7 @@ from ordermgmt.security import tokens
 from ordermgmt.security.keys import KeySource, VerificationKey
 from ordermgmt.security.peer import Peer
 from ordermgmt.security.principal import Principal
-from ordermgmt.security.tokens import SignedClaims, TrustedIssuer
+from ordermgmt.security.tokens import SignedClaims, TrustedIssuer, Unverified
 
 __all__ = ["TokenVerifier"]
 
@@ -60,7 +60,10 @@ class TokenVerifier:
         digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
         proven = self._recall(digest)
         if proven is None:
-            proven = await self._prove(token)
+            unverified, issuer = self._read(token)
+            kid = unverified.header.kid
+            key = issuer.keys.current(kid) or await issuer.keys.find(kid)
+            proven = _Proven(issuer, key, tokens.check_signature(unverified, key, issuer.trust))
             self._remember(digest, proven)
         thumbprint = peer.thumbprint if peer is not None else None
         return tokens.check_use(proven.claims, proven.issuer.trust, self._clock.now(), thumbprint)
@@ -75,15 +78,14 @@ class TokenVerifier:
         self._proven.move_to_end(digest)
         return proven
 
-    async def _prove(self, token: str) -> _Proven:
+    def _read(self, token: str) -> tuple[Unverified, _Issuer]:
         unverified = tokens.parse(token)
         issuer = self._issuers.get(unverified.issuer)
         if issuer is None:
             raise Unauthenticated("unknown-issuer")
         # What no key could save must not make anybody ask for keys.
         tokens.check_header(unverified, issuer.trust)
-        key = issuer.keys.current(unverified.kid) or await issuer.keys.find(unverified.kid)
-        return _Proven(issuer, key, tokens.check_signature(unverified, key, issuer.trust))
+        return unverified, issuer
 
     def _remember(self, digest: bytes, proven: _Proven) -> None:
         self._proven[digest] = proven

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ordermgmt.storage.database import Database, Result, Transaction, Value
+from ordermgmt.storage.database import Database, OpenDatabase, Result, Transaction, Value
 from ordermgmt.storage.dialect import Dialect
 from ordermgmt.storage.sqlite import open_database
 
-__all__ = ["Database", "Dialect", "Result", "Transaction", "Value", "open_database"]
+__all__ = ["Database", "Dialect", "OpenDatabase", "Result", "Transaction", "Value", "open_database"]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol, TypeVar
 
 from ordermgmt.storage.dialect import Dialect
 
-__all__ = ["Database", "Result", "Transaction", "Value"]
+__all__ = ["Database", "OpenDatabase", "Result", "Transaction", "Value", "refuse_control"]
 
 T = TypeVar("T")
 
@@ -42,7 +44,8 @@ class Transaction(Protocol):
         """Run one statement with `?` placeholders.
 
         A statement that fails dooms the transaction, even if the function catches the error: so where a row
-        may exist already, say `ON CONFLICT DO NOTHING` and look at `rowcount`.
+        may exist already, say `ON CONFLICT DO NOTHING` and look at `rowcount`. BEGIN, COMMIT, SAVEPOINT and
+        their like are refused: others' transactions may be around this one.
         """
         ...
 
@@ -55,8 +58,9 @@ class Database(Protocol):
     to the caller as it is.
 
     Both raise `Unavailable("storage-unavailable")` when the database is locked for too long, full or broken:
-    nothing was changed, and the cause is in the log. `write` raises `OutcomeUnknown("storage-outcome-unknown")`
-    when the disk failed during the commit itself: the change may come back after a crash.
+    nothing was changed, and the cause is in the log. `write` raises `Unavailable("storage-busy")` when too many
+    wait, and `OutcomeUnknown("storage-outcome-unknown")` when the disk failed during the commit itself: the
+    change may come back after a crash.
     """
 
     async def read(self, fn: Callable[[Transaction], T]) -> T:
@@ -69,11 +73,42 @@ class Database(Protocol):
     async def write(self, fn: Callable[[Transaction], T]) -> T:
         """Return `fn(transaction)` after its changes are on disk; transactions run one after the other.
 
+        Those that wait at the same time share a COMMIT. Nothing that `fn` returns or raises is delivered before
+        that is durable, so that nobody acts on what a crash could take back.
+
         Cancellation is atomic: either nothing was done and Cancelled is raised, or the change is durable
-        and its result is returned.
+        and its result is returned. It touches nobody else's transaction.
         """
         ...
 
     def close(self) -> None:
         """Close the files. Whoever opened the database does this, after its last user is done."""
         ...
+
+
+class OpenDatabase(Database, Protocol):
+    """A database as `open_database` makes it, which counts: `transactions / commits` is how many shared a COMMIT."""
+
+    @property
+    def commits(self) -> int:
+        """How many COMMITs there were since the start."""
+        ...
+
+    @property
+    def transactions(self) -> int:
+        """How many calls of `write` got a result or an error since the start."""
+        ...
+
+
+_CONTROL = re.compile(
+    r"\s*(BEGIN|START|COMMIT|END|ROLLBACK|ABORT|SAVEPOINT|RELEASE|PREPARE\s+TRANSACTION|SET\s+TRANSACTION)\b",
+    re.IGNORECASE,
+)
+
+
+@lru_cache(maxsize=512)
+def refuse_control(sql: str) -> None:
+    """Raise ValueError for a statement that would begin or end a transaction, or a part of one."""
+    if _CONTROL.match(sql):
+        msg = f"a transaction ends with its function, not by a statement: {sql.split(maxsplit=1)[0]}"
+        raise ValueError(msg)

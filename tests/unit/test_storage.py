@@ -4,63 +4,17 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing, suppress
+from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 import trio
 
-from ordermgmt.clock import SystemClock
 from ordermgmt.errors import Conflict, OutcomeUnknown, Unavailable
-from ordermgmt.storage import Transaction, open_database
-from ordermgmt.storage.sqlite import PATIENCE, SqliteDatabase
-from ordermgmt.threads import InlineThreads, Threads, WorkerThreads
-
-
-@asynccontextmanager
-async def opened(tmp_path: Path, threads: Threads | None = None) -> AsyncIterator[SqliteDatabase]:
-    migrations = tmp_path / "migrations"
-    migrations.mkdir(exist_ok=True)
-    (migrations / "0001_note.sql").write_text("CREATE TABLE note (text TEXT NOT NULL UNIQUE);\n")
-    async with open_database(
-        tmp_path / "data" / "notes.db", migrations, threads=threads or InlineThreads(), clock=SystemClock()
-    ) as database:
-        assert isinstance(database, SqliteDatabase)
-        yield database
-
-
-def add(transaction: Transaction, text: str) -> str:
-    assert transaction.execute("INSERT INTO note (text) VALUES (?)", (text,)).rowcount == 1
-    return text
-
-
-def notes(transaction: Transaction) -> list[str]:
-    return [text for (text,) in transaction.execute("SELECT text FROM note ORDER BY text").rows]
-
-
-class Sabotaged:
-    """A connection on which chosen statements fail with an I/O error."""
-
-    def __init__(self, connection: sqlite3.Connection, *statements: str) -> None:
-        self._connection = connection
-        self._statements = list(statements)
-
-    def execute(self, sql: str, parameters: Any = ()) -> sqlite3.Cursor:
-        if sql in self._statements:
-            self._statements.remove(sql)
-            error = sqlite3.OperationalError("disk I/O error")
-            error.sqlite_errorcode = sqlite3.SQLITE_IOERR_FSYNC
-            raise error
-        return self._connection.execute(sql, parameters)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._connection, name)
-
-
-def sabotage(database: SqliteDatabase, *statements: str) -> None:
-    database._writer = Sabotaged(database._writer, *statements)  # type: ignore[assignment]
+from ordermgmt.storage import Transaction
+from ordermgmt.storage.patience import PATIENCE
+from ordermgmt.threads import WorkerThreads
+from tests.unit.storage_setup import add, notes, opened, sabotage
 
 
 async def test_what_was_written_is_there_after_reopening(tmp_path: Path) -> None:
@@ -161,7 +115,7 @@ async def test_a_transaction_cannot_end_itself_or_outlive_its_function(tmp_path:
         transaction.execute("ROLLBACK")
 
     async with opened(tmp_path) as database:
-        with pytest.raises(RuntimeError, match="over"):
+        with pytest.raises(ValueError, match="ends with its function"):
             await database.write(ends_itself)
         leaked = await database.write(lambda transaction: transaction)
         with pytest.raises(RuntimeError, match="over"):

@@ -28,11 +28,14 @@ from ordermgmt.inventory.main import open_inventory
 from ordermgmt.inventory.operations import Inventory
 from ordermgmt.net import TcpNetwork, format_address
 from ordermgmt.pki import files as pki
+from ordermgmt.placement import data_folder
+from ordermgmt.processes import in_own_process, work_with
 from ordermgmt.runtime import Runtime
 from ordermgmt.supervision.child import ServiceFailed, one_line
 from ordermgmt.supervision.health import State
 from ordermgmt.supervision.signals import watch
-from ordermgmt.system import Service, Suite, data_folder, select, service_names
+from ordermgmt.supervision.worker import work
+from ordermgmt.system import Suite, select, service_names
 from ordermgmt.telemetry.console import ServiceRow, show_startup
 from ordermgmt.telemetry.logs import configure_logs, get_logger
 from ordermgmt.threads import WorkerThreads
@@ -65,20 +68,34 @@ def main() -> None:
 @main.command()
 @config_option
 @click.option("--guide", is_flag=True, help="Trust the guide's published tokens, on loopback, over var/guide/.")
+@click.option("--processes", is_flag=True, help="Run each service as a process of its own.")
 @click.argument("services", nargs=-1)
-def run(config_file: Path | None, services: tuple[str, ...], *, guide: bool) -> None:
+def run(config_file: Path | None, services: tuple[str, ...], *, guide: bool, processes: bool) -> None:
     """Run SERVICES, all of them if none is named, until a signal ends them.
 
     The first SIGTERM or Ctrl-C finishes what is in flight, the second ends at once.
     """
     config = _config(config_file)
-    configure_logs(sys.stderr, pretty=sys.stderr.isatty())
+    configure_logs(sys.stderr, pretty=sys.stderr.isatty(), shared=processes)
     with _one_line():
         chosen = select(services)
         _make_certificates(config, [service.name for service in chosen])
-        ended_well = trio.run(_run, config, chosen, guide)
+        suite = partial(Suite, config, _runtime(), chosen, guide=guide)
+        ended_well = trio.run(_run, partial(suite, place=in_own_process) if processes else suite)
     if not ended_well:
         raise SystemExit(ENDED_BY_SIGNAL)
+
+
+@main.command(hidden=True)
+@click.argument("service")
+@click.argument("control", type=int)
+def child(service: str, control: int) -> None:
+    """Run SERVICE as `run --processes` says over the socket CONTROL that it left open."""
+    configure_logs(sys.stderr, pretty=sys.stderr.isatty(), shared=True, process=service)
+    with _one_line():
+        ended_well = trio.run(work, service, control, work_with(_runtime()))
+    if not ended_well:
+        raise SystemExit(1)
 
 
 @main.group()
@@ -149,11 +166,11 @@ def inventory_restock(config_file: Path | None, category: str, code: str, qty: i
     _stock_up(_config(config_file), category, code, {"add": qty}, guide=guide)
 
 
-async def _run(config: Config, services: Sequence[Service], guide: bool) -> bool:  # noqa: FBT001 - trio.run passes by position
+async def _run(make_suite: Callable[[], Suite]) -> bool:
     """Run until a signal; False if a second one ended it."""
     stop = trio.Event()
     ended = trio.CancelScope()
-    async with Suite(config, _runtime(), services, guide=guide) as suite, trio.open_nursery() as nursery:
+    async with make_suite() as suite, trio.open_nursery() as nursery:
         await nursery.start(watch, stop, ended, partial(get_logger("supervisor").info, "reload-ignored"))
         with ended:
             nursery.start_soon(_show_when_ready, suite)
@@ -169,9 +186,9 @@ async def _show_when_ready(suite: Suite) -> None:
     config = suite.config
     days = {row.name: row.days_left for row in pki.describe(Path(config.suite.certs), SystemClock().now())}
     rows = [
-        ServiceRow(name if key == "listen" else f"{name} (mTLS)", format_address(address), state, days.get(name))
+        ServiceRow(name if key == "listen" else f"{name} (mTLS)", format_address(address), state, pid, days.get(name))
         for name, listeners in suite.addresses.items()
-        for state in [str(seen[name].state) if name in seen else "running"]
+        for state, pid in [(str(seen[name].state), seen[name].pid) if name in seen else ("running", os.getpid())]
         for key, address in listeners.items()
     ]
     show_startup(sys.stdout, rows, hints(suite))

@@ -27,15 +27,16 @@ Answer = tuple[HTTPStatus, object]
 
 
 class ServiceReadiness(msgspec.Struct, frozen=True):
-    """One service on the wire; `reason` is null exactly if it is ready."""
+    """One service on the wire; `reason` is null exactly if it is ready, `pid` while it has no process."""
 
     state: str
+    pid: int | None
     restarts: int
     reason: str | None
 
 
 class SuiteReadiness(msgspec.Struct, frozen=True):
-    """All services of this process on the wire, by name."""
+    """All services of this supervisor on the wire, by name."""
 
     ready: bool
     services: dict[str, ServiceReadiness]
@@ -90,7 +91,8 @@ async def _assess(services: Mapping[str, Health], readiness: Mapping[str, Check]
         for name, health in services.items():
             nursery.start_soon(assess, name, health)
     return {
-        name: ServiceReadiness(str(health.state), health.restarts, reasons[name]) for name, health in services.items()
+        name: ServiceReadiness(str(health.state), health.pid, health.restarts, reasons[name])
+        for name, health in services.items()
     }
 
 

@@ -6,12 +6,13 @@ blocking work runs inline.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 import trio
 
-__all__ = ["InlineThreads", "Threads", "WorkerThreads"]
+__all__ = ["InlineThreads", "Threads", "WorkerThreads", "start_daemon"]
 
 T = TypeVar("T")
 
@@ -46,3 +47,8 @@ class InlineThreads:
             return fn()
         async with limiter:
             return fn()
+
+
+def start_daemon(fn: Callable[[], None], name: str) -> None:
+    """Call `fn()` in a thread that ends with the process and that nobody waits for: a watch over the loop itself."""
+    threading.Thread(target=fn, name=name, daemon=True).start()

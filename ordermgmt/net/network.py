@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import select
 import socket
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, Self
 
 import trio
 
@@ -83,6 +83,26 @@ class TcpBinding:
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
+
+    @classmethod
+    def adopt(cls, descriptor: int) -> Self:
+        """Take over a listening socket that this process was started with. Raises StartError if it is none."""
+        try:
+            sock = socket.socket(fileno=descriptor)
+            sock.set_inheritable(False)
+            sock.setblocking(False)
+            listening = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+        except OSError as error:
+            msg = f"descriptor {descriptor} is no socket: {error.strerror}"
+            raise StartError(msg) from error
+        if not listening:
+            msg = f"descriptor {descriptor} is a socket that does not listen"
+            raise StartError(msg)
+        return cls(sock)
+
+    def fileno(self) -> int:
+        """Return the socket's descriptor, for a child process to inherit. It stays this binding's to close."""
+        return self._socket.fileno()
 
     @property
     def address(self) -> Address:

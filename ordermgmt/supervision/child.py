@@ -14,7 +14,7 @@ from ordermgmt.supervision.health import Board, State
 from ordermgmt.supervision.policy import GiveUp, RestartPolicy
 from ordermgmt.telemetry.logs import get_logger
 
-__all__ = ["Child", "Keeper", "Run", "ServiceFailed", "one_line"]
+__all__ = ["Child", "Crashed", "Keeper", "Run", "ServiceFailed", "is_explained", "one_line"]
 
 LINE_LENGTH = 300
 """Characters of a failure that fit one line for a person."""
@@ -22,6 +22,10 @@ LINE_LENGTH = 300
 
 class ServiceFailed(Exception):
     """Why a suite that had started did not end well: one line that names the service."""
+
+
+class Crashed(Exception):
+    """Why a child crashed that is no coroutine of this process: one line, and no traceback here would tell more."""
 
 
 class Run(Protocol):
@@ -50,6 +54,11 @@ def one_line(error: BaseException) -> str:
     return line if len(line) <= LINE_LENGTH else f"{line[: LINE_LENGTH - 1]}…"
 
 
+def is_explained(error: BaseException) -> bool:
+    """Tell whether a failure, or each of a group of them, explains itself; anything else needs its traceback."""
+    return all(isinstance(leaf, StartError | Crashed) for leaf in _leaves(error))
+
+
 def _leaves(error: BaseException) -> Iterator[BaseException]:
     if not isinstance(error, BaseExceptionGroup):
         yield error
@@ -60,7 +69,7 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
 
 def _describe(error: BaseException) -> str:
     text = " ".join(str(error).split())
-    if isinstance(error, StartError) and text:
+    if isinstance(error, StartError | Crashed) and text:
         return text  # already a sentence for a person
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
@@ -144,8 +153,7 @@ class Keeper:
                 self.ready.set()
         except* Exception as group:  # noqa: BLE001 - whatever a service raises is a crash of that service
             crash = one_line(group)
-            # a StartError explains itself; anything else needs its traceback
-            explained = all(isinstance(leaf, StartError) for leaf in _leaves(group))
+            explained = is_explained(group)
             if self.ready.is_set() or not explained:  # what explains a failed start is said once, where that ends
                 self._log.error("crashed", reason=crash, exc_info=None if explained else group)
         if crash is None and not self._drain.is_set():

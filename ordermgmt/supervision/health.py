@@ -29,13 +29,15 @@ class Health:
     """One service at one moment.
 
     `since` is when it came into this state, by Trio's clock. `restarts` counts all of its restarts.
-    `error` is one line about its last failure, and stays after a restart that cured it.
+    `error` is one line about its last failure, and stays after a restart that cured it. `pid` is the process that it
+    runs in, None while it has none.
     """
 
     state: State
     since: float
     restarts: int = 0
     error: str | None = None
+    pid: int | None = None
 
 
 Snapshot = Mapping[str, Health]
@@ -48,13 +50,14 @@ Check = Callable[[], Awaitable[str | None]]
 class Board:
     """The current state of every service. Only the supervisor records; anybody reads.
 
-    Belongs to one Trio loop, in which it must be made. Raises ValueError for a name given twice.
+    Belongs to one Trio loop, in which it must be made. `pid` is the process of all services that get none of their
+    own. Raises ValueError for a name given twice.
     """
 
-    def __init__(self, names: Iterable[str]) -> None:
+    def __init__(self, names: Iterable[str], *, pid: int | None = None) -> None:
         listed = tuple(names)
         now = trio.current_time()
-        self._snapshot: Snapshot = MappingProxyType({name: Health(State.WAITING, now) for name in listed})
+        self._snapshot: Snapshot = MappingProxyType({name: Health(State.WAITING, now, pid=pid) for name in listed})
         if len(self._snapshot) != len(listed):
             msg = f"a service is named twice: {', '.join(listed)}"
             raise ValueError(msg)
@@ -85,7 +88,14 @@ class Board:
             restarts=before.restarts + restarted,
             error=before.error if error is None else error,
         )
-        self._snapshot = MappingProxyType({**self._snapshot, name: after})
+        self._put(name, after)
+
+    def record_process(self, name: str, pid: int | None) -> None:
+        """Note that service `name` now runs in process `pid`, or in none. Raises KeyError as `record` does."""
+        self._put(name, replace(self._snapshot[name], pid=pid))
+
+    def _put(self, name: str, health: Health) -> None:
+        self._snapshot = MappingProxyType({**self._snapshot, name: health})
         self._changed.set()
         self._changed = trio.Event()
 

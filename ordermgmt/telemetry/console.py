@@ -12,16 +12,21 @@ from rich.text import Text
 
 __all__ = ["ServiceRow", "show_startup"]
 
-COLUMNS = ("service", "address", "state", "certificate")
+COLUMNS = ("service", "address", "state", "pid", "certificate")
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceRow:
-    """A line of the table; `certificate_days` are the whole days left, None for a listener without TLS."""
+    """A line of the table.
+
+    `pid` is the process that serves it, None if there is none just now. `certificate_days` are the whole days left,
+    None for a listener without TLS.
+    """
 
     service: str
     address: str
     state: str
+    pid: int | None
     certificate_days: int | None
 
 
@@ -30,7 +35,7 @@ def show_startup(stream: TextIO, rows: Sequence[ServiceRow], hints: Sequence[str
 
     With colours and lines if `stream` is a terminal, otherwise plain aligned columns.
     """
-    cells = [(row.service, row.address, row.state, _days(row.certificate_days)) for row in rows]
+    cells = [(row.service, row.address, row.state, _pid(row.pid), _days(row.certificate_days)) for row in rows]
     if stream.isatty():
         _write_table(stream, cells)
     else:
@@ -44,15 +49,19 @@ def show_startup(stream: TextIO, rows: Sequence[ServiceRow], hints: Sequence[str
     stream.flush()
 
 
+def _pid(pid: int | None) -> str:
+    return "none" if pid is None else str(pid)
+
+
 def _days(days: int | None) -> str:
     if days is None:
         return "none"
     return "1 day left" if days == 1 else f"{days} days left"
 
 
-def _write_table(stream: TextIO, cells: Sequence[tuple[str, str, str, str]]) -> None:
+def _write_table(stream: TextIO, cells: Sequence[tuple[str, str, str, str, str]]) -> None:
     table = Table(*COLUMNS)
-    for service, address, state, days in cells:
+    for service, address, state, pid, days in cells:
         colour = "green" if state == "running" else "yellow"
-        table.add_row(Text(service, "bold"), Text(address), Text(state, colour), Text(days))
+        table.add_row(Text(service, "bold"), Text(address), Text(state, colour), Text(pid), Text(days))
     Console(file=stream).print(table)

@@ -20,6 +20,10 @@ __all__ = ["Secret", "configure_logs", "get_logger"]
 
 T = TypeVar("T")
 
+ATOMIC = 4096
+"""Bytes: what Linux writes to a pipe in one piece (pipe(7), PIPE_BUF)."""
+OMISSION = b" ... "
+
 _COLOURS = {"debug": "2", "info": "32", "warning": "33", "error": "31", "critical": "31;1"}
 
 
@@ -56,15 +60,21 @@ def get_logger(service: str) -> FilteringBoundLogger:
     return logger
 
 
-def configure_logs(stream: TextIO, *, pretty: bool) -> None:
+def configure_logs(stream: TextIO, *, pretty: bool, shared: bool = False, process: str | None = None) -> None:
     """Send every log line of the process to `stream`, which stays the caller's to close. Before: to stderr, plain.
 
     `pretty` is for a terminal: colours, and tracebacks below their line instead of in it. Libraries that use the
     standard library's logging are heard from WARNING up, under their logger's name as service. A log call
     waits for nothing but the write to `stream`, and a stream that is broken or closed raises nothing.
+
+    `shared` means that other processes write to the same stream: plain lines are then at most `ATOMIC` bytes long,
+    which a pipe takes in one piece, so that no line is torn by another. What is left out is in the middle. `process`
+    is the service that this process is for: lines of anything else, such as a library, then name it too.
     """
     _OUTPUT.stream = stream
     _OUTPUT.pretty = pretty
+    _OUTPUT.process = process
+    _OUTPUT.longest = ATOMIC if shared and not pretty else None
     root = logging.getLogger()
     for handler in [handler for handler in root.handlers if isinstance(handler, _FromStandardLibrary)]:
         root.removeHandler(handler)
@@ -78,18 +88,29 @@ class _Output:
     def __init__(self) -> None:
         self.stream: TextIO | None = None
         self.pretty = False
+        self.process: str | None = None
+        self.longest: int | None = None
         self._lock = threading.Lock()
 
     def write(self, line: str) -> None:
         """Write one line. A service must not fail because nobody reads its log any more."""
         stream = self.stream or sys.stderr
         encoding = getattr(stream, "encoding", None) or "utf-8"
-        safe = line.encode(encoding, "backslashreplace").decode(encoding)
+        encoded = line.encode(encoding, "backslashreplace")
+        if self.longest is not None and len(encoded) >= self.longest:  # one byte is for the end of the line
+            encoded = _shorten(encoded, self.longest - 1)
+        safe = encoded.decode(encoding, "ignore")  # a character that was cut in two
         with self._lock, contextlib.suppress(OSError, ValueError):
             stream.write(f"{safe}\n")
             stream.flush()
 
     debug = info = warning = error = critical = write
+
+
+def _shorten(line: bytes, size: int) -> bytes:
+    """Leave out the middle: a line starts with what happened, and a traceback ends with why."""
+    half = (size - len(OMISSION)) // 2
+    return line[:half] + OMISSION + line[-half:]
 
 
 _OUTPUT = _Output()  # one for the process, as its standard streams are
@@ -106,6 +127,8 @@ class _FromStandardLibrary(logging.Handler):
 
 
 def _render(_logger: object, _method: str, event: MutableMapping[str, Any]) -> str:
+    if _OUTPUT.process is not None and event.get("service") != _OUTPUT.process:
+        event["process"] = _OUTPUT.process
     return _render_pretty(event) if _OUTPUT.pretty else _render_plain(event)
 
 

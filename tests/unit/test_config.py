@@ -11,8 +11,8 @@ import msgspec
 import pytest
 
 from ordermgmt.config import Config, IssuerConfig, Section, load_config
+from ordermgmt.endpoints import resolve_endpoints
 from ordermgmt.errors import StartError
-from ordermgmt.system import resolve_endpoints
 
 PAGE = (Path(__file__).parents[2] / "docs/config.md").read_text()
 SECTIONS = {**get_type_hints(Config), "order.issuers": IssuerConfig}

@@ -179,14 +179,14 @@ def test_what_the_stream_cannot_encode_is_escaped() -> None:
 def test_start_up_table_is_aligned_under_a_pipe() -> None:
     stream = io.StringIO()
     rows = [
-        ServiceRow("sts", "https://localhost:9445", "running", 30),
-        ServiceRow("admin", "http://127.0.0.1:9400", "running", None),
+        ServiceRow("sts", "https://localhost:9445", "running", 4711, 30),
+        ServiceRow("admin", "http://127.0.0.1:9400", "running", None, None),
     ]
     show_startup(stream, rows, ["curl https://localhost:8443/order"])
     assert stream.getvalue().splitlines() == [
-        "service  address                 state    certificate",
-        "sts      https://localhost:9445  running  30 days left",
-        "admin    http://127.0.0.1:9400   running  none",
+        "service  address                 state    pid   certificate",
+        "sts      https://localhost:9445  running  4711  30 days left",
+        "admin    http://127.0.0.1:9400   running  none  none",
         "",
         "curl https://localhost:8443/order",
     ]
@@ -198,7 +198,7 @@ def test_start_up_table_on_a_terminal_takes_values_literally_and_never_wraps_hin
     monkeypatch.setenv("COLUMNS", "80")
     stream = Terminal()
     hint = "curl " + "x" * 200
-    show_startup(stream, [ServiceRow("sts", "[red]:9445", "running", 1)], [hint])
+    show_startup(stream, [ServiceRow("sts", "[red]:9445", "running", None, 1)], [hint])
     assert "[red]:9445" in stream.getvalue()
     assert "1 day left" in stream.getvalue()
     assert hint in stream.getvalue().splitlines()

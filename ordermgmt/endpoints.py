@@ -1,0 +1,68 @@
+"""Where the services are: as an edge's setting says, as bound here, or as configured."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping, Sequence
+
+from ordermgmt.config import Config
+from ordermgmt.errors import StartError
+from ordermgmt.net import Address, format_address, parse_address
+from ordermgmt.runtime import Endpoints
+from ordermgmt.sts.contract import JWKS_PATH
+
+__all__ = ["Addresses", "configured_address", "is_loopback", "resolve_endpoints"]
+
+Addresses = Mapping[str, Mapping[str, Address]]
+"""Listening addresses as bound, by section and setting."""
+
+
+def is_loopback(address: Address) -> bool:
+    """Tell whether only this machine can reach an address."""
+    if address.host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(address.host).is_loopback
+    except ValueError:
+        return False
+
+
+def resolve_endpoints(config: Config, bound: Addresses) -> Endpoints:
+    """Work out where every service is: as an edge's setting says, else as bound here, else as configured.
+
+    Raises StartError naming a setting that is not an address.
+    """
+
+    def own(section: str, key: str = "listen") -> Address:
+        return bound.get(section, {}).get(key) or configured_address(
+            f"{section}.{key}", getattr(getattr(config, section), key)
+        )
+
+    def edge(setting: str, configured: Sequence[str], default: Address) -> tuple[Address, ...]:
+        return tuple(configured_address(setting, text) for text in configured) or (default,)
+
+    def url(configured: str, address: Address) -> str:
+        return configured.rstrip("/") or f"https://{format_address(Address('localhost', address.port))}"
+
+    sts_address, sts_mtls_address = own("sts"), own("sts", "mtls_listen")
+    order_address, inventory_address, gateway_address = own("order"), own("inventory"), own("gateway")
+    return Endpoints(
+        issuer=url(config.sts.public_url, sts_address),
+        sts_mtls_url=url(config.sts.mtls_public_url, sts_mtls_address),
+        order_url=url(config.order.public_url, order_address),
+        gateway_url=url(config.gateway.public_url, gateway_address),
+        jwks_path=JWKS_PATH,
+        sts=edge("suite.sts", config.suite.sts, sts_address),
+        sts_mtls=edge("suite.sts_mtls", config.suite.sts_mtls, sts_mtls_address),
+        order=edge("suite.order", config.suite.order, order_address),
+        inventory=edge("suite.inventory", config.suite.inventory, inventory_address),
+    )
+
+
+def configured_address(setting: str, text: str) -> Address:
+    """Read the address in a setting. Raises StartError naming the setting."""
+    try:
+        return parse_address(text)
+    except ValueError as error:
+        msg = f"{setting}: {error}"
+        raise StartError(msg) from error

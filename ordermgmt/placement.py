@@ -1,0 +1,115 @@
+"""How a service is run: what a row of the table says, what it is assigned, and in which process it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, MutableMapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+import trio
+
+from ordermgmt.config import Config
+from ordermgmt.endpoints import is_loopback, resolve_endpoints
+from ordermgmt.net import Address, Binding
+from ordermgmt.runtime import Runtime, ServiceContext
+from ordermgmt.security.tls import load_credential
+from ordermgmt.supervision.child import Run
+from ordermgmt.supervision.health import Board, Check
+
+__all__ = ["Assignment", "Part", "Placement", "Readiness", "Service", "data_folder", "in_this_process", "run_service"]
+
+
+class Main(Protocol):
+    """A service's entry: `main.run`."""
+
+    async def __call__(self, context: ServiceContext, *, task_status: trio.TaskStatus[None]) -> None:
+        """Run the service as `context` says."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A row of the table.
+
+    `listeners` are the settings that name its addresses. `callers` are the services that may connect to it with
+    their certificate, each with the scopes that it may use there.
+    """
+
+    name: str
+    run: Main
+    listeners: tuple[str, ...] = ("listen",)
+    callers: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+
+Readiness = MutableMapping[str, Check]
+"""Into this each service puts its own readiness check, under its name."""
+
+
+class Assignment(msgspec.Struct, frozen=True):
+    """What one service is to do, as plain values: it may be told to another process.
+
+    `addresses` are those of the whole suite, so that all of its services agree where each of them is.
+    """
+
+    service: str
+    config: Config
+    addresses: Mapping[str, Mapping[str, Address]]
+    guide: bool
+
+
+async def run_service(
+    service: Service,
+    assignment: Assignment,
+    runtime: Runtime,
+    bindings: Mapping[str, Binding],
+    readiness: Readiness,
+    drain: trio.Event,
+    *,
+    task_status: trio.TaskStatus[None],
+) -> None:
+    """Run `service`, to which `assignment` is, in this process on its own `bindings`, until `drain` is set."""
+    config, addresses = assignment.config, assignment.addresses
+    context = ServiceContext(
+        name=service.name,
+        config=config,
+        runtime=runtime,
+        bindings=bindings,
+        endpoints=resolve_endpoints(config, addresses),
+        credential=load_credential(Path(config.suite.certs), service.name, config.suite.trust_domain),
+        callers=service.callers,
+        drain=drain,
+        data=data_folder(config, guide=assignment.guide),
+        readiness=readiness,
+        demo=all(is_loopback(address) for bound in addresses.values() for address in bound.values()),
+        guide=assignment.guide,
+    )
+    await service.run(context, task_status=task_status)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One service of a suite, for whoever decides in which process it runs."""
+
+    service: Service
+    assignment: Assignment
+    runtime: Runtime
+    bindings: Mapping[str, Binding]
+    readiness: Readiness
+    board: Board
+
+
+Placement = Callable[[Part], Run]
+"""Decides in which process a service runs."""
+
+
+def in_this_process(part: Part) -> Run:
+    """Run a service as a task of the supervisor's own loop."""
+    return partial(run_service, part.service, part.assignment, part.runtime, part.bindings, part.readiness)
+
+
+def data_folder(config: Config, *, guide: bool) -> Path:
+    """Return where databases are: the replay profile keeps to a folder of its own."""
+    return Path(config.suite.data) / "guide" if guide else Path(config.suite.data)

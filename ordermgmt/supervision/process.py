@@ -33,8 +33,8 @@ from ordermgmt.telemetry.logs import get_logger
 
 __all__ = ["ChildProcess", "Program"]
 
-END_SECONDS = 2.0
-"""What a child may take to end after it has said that it does, and the kernel to end one that is killed."""
+KILL_SECONDS = 2.0
+"""What the kernel may take to end a process that is killed: normally no time at all."""
 OUTBOX = 3
 """Commands on their way to a child: the start, one check, the drain."""
 STANDARD_ERROR = 2
@@ -69,12 +69,16 @@ class _Story:
 
 
 class ChildProcess:
-    """One service as a child process: `run` is what a `Child` runs, each time in a new process."""
+    """One service as a child process: `run` is what a `Child` runs, each time in a new process.
 
-    def __init__(self, name: str, program: Program, board: Board) -> None:
+    `grace` is how many seconds it may take to end once it has said that it does; after that it is killed.
+    """
+
+    def __init__(self, name: str, program: Program, board: Board, *, grace: float = 2.0) -> None:
         self._name = name
         self._program = program
         self._board = board
+        self._grace = grace
         self._outbox: trio.MemorySendChannel[Command] | None = None
         self._question: _Question | None = None
 
@@ -91,7 +95,7 @@ class ChildProcess:
             self._board.record_process(self._name, process.pid)
             try:
                 story = await self._converse(channel, process.pid, drain, task_status)
-                with trio.move_on_after(END_SECONDS):
+                with trio.move_on_after(self._grace):
                     await process.wait()
             finally:
                 self._board.record_process(self._name, None)
@@ -181,7 +185,7 @@ async def _send_when(event: trio.Event, command: Command, outbox: trio.MemorySen
 async def _end(process: trio.Process) -> None:
     """Kill the process if it is still there, and wait for the kernel to say so."""
     process.kill()
-    with trio.move_on_after(END_SECONDS, shield=True):
+    with trio.move_on_after(KILL_SECONDS, shield=True):
         await process.wait()
 
 

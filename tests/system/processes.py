@@ -8,6 +8,7 @@ import re
 import select
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -44,6 +45,12 @@ def is_refused(port: int) -> bool:
     """Tell whether nobody listens on a port of this machine."""
     with socket.socket() as client:
         return client.connect_ex(("127.0.0.1", port)) != 0
+
+
+def is_running(pid: int) -> bool:
+    """Tell whether a process is there, and is more than an end that nobody has waited for."""
+    done = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], check=False, capture_output=True, text=True)
+    return done.stdout.strip()[:1] not in {"", "Z"}
 
 
 @dataclass
@@ -164,3 +171,12 @@ def suite(folder: Path, *arguments: str, changes: Mapping[str, str] | None = Non
             yield started
         finally:
             process.kill()
+
+
+def connect(running: SuiteProcess, service: str) -> ssl.SSLSocket:
+    """Open a TLS connection to a service; the caller closes it."""
+    context = ssl.create_default_context(cafile=running.folder / "certs" / "ca.pem")
+    plain = socket.create_connection(("127.0.0.1", running.ports[service]), timeout=PATIENCE)
+    # Otherwise the kernel holds the request back until the server has acknowledged the end of the handshake.
+    plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return context.wrap_socket(plain, server_hostname="localhost")

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import ssl
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.system.processes import PATIENCE, SuiteProcess, is_refused, suite, wait_until
+from tests.system.processes import PATIENCE, SuiteProcess, connect, is_refused, suite, wait_until
 
 DRAIN = 10.0
 """The drain deadline that the suite has by default, in seconds."""
@@ -28,14 +27,6 @@ def order_token(running: SuiteProcess) -> str:
     )  # fmt: skip
     assert status == 200
     return str(json.loads(body)["access_token"])
-
-
-def connect(running: SuiteProcess, service: str) -> ssl.SSLSocket:
-    context = ssl.create_default_context(cafile=running.folder / "certs" / "ca.pem")
-    plain = socket.create_connection(("127.0.0.1", running.ports[service]), timeout=PATIENCE)
-    # Otherwise the kernel holds the request back until the server has acknowledged the end of the handshake.
-    plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return context.wrap_socket(plain, server_hostname="localhost")
 
 
 def half_a_request(running: SuiteProcess) -> tuple[bytes, bytes]:

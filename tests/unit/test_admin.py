@@ -68,7 +68,7 @@ async def test_ready_when_every_service_is_and_says_so_for_each() -> None:
     app = make({"sts": State.RUNNING, "order": State.RUNNING}, {"sts": passes})
     answer = await ask(app, "/readyz")
     assert answer.status == 200
-    fine = {"state": "running", "restarts": 0, "reason": None}
+    fine = {"state": "running", "pid": None, "restarts": 0, "reason": None}
     assert answer.json == {"ready": True, "services": {"sts": fine, "order": fine}}
     assert answer.headers == {
         "content-type": "application/json",
@@ -78,17 +78,18 @@ async def test_ready_when_every_service_is_and_says_so_for_each() -> None:
 
 
 async def test_one_service_that_is_not_ready_makes_the_process_not_ready() -> None:
-    board = Board(["sts", "order"])
+    board = Board(["sts", "order"], pid=4711)
+    board.record_process("order", 4712)
     board.record("sts", State.RUNNING)
     board.record("order", State.BACKING_OFF, error="OSError: gone", restarted=True)
     app = create_admin_app(board, {})
     answer = await ask(app, "/readyz")
     assert (answer.status, answer.json["ready"]) == (503, False)
-    order = {"state": "backing_off", "restarts": 1, "reason": "backing_off: OSError: gone"}
+    order = {"state": "backing_off", "pid": 4712, "restarts": 1, "reason": "backing_off: OSError: gone"}
     assert answer.json["services"]["order"] == order
     one = await ask(app, "/readyz/order")
     assert (one.status, one.json) == (503, order)
-    assert (await ask(app, "/readyz/sts")).status == 200
+    assert (await ask(app, "/readyz/sts")).json == {"state": "running", "pid": 4711, "restarts": 0, "reason": None}
 
 
 async def test_a_check_tells_why_not() -> None:

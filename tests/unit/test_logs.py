@@ -24,7 +24,7 @@ def _restore() -> Iterator[None]:
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
-    logs._OUTPUT.stream, logs._OUTPUT.pretty = None, False
+    logs._OUTPUT.__init__()  # type: ignore[misc]
 
 
 @pytest.fixture
@@ -202,3 +202,28 @@ def test_start_up_table_on_a_terminal_takes_values_literally_and_never_wraps_hin
     assert "[red]:9445" in stream.getvalue()
     assert "1 day left" in stream.getvalue()
     assert hint in stream.getvalue().splitlines()
+
+
+@pytest.mark.parametrize("letter", ["x", "ü", "\x00"])
+def test_lines_of_several_processes_fit_into_one_write_and_keep_both_ends(letter: str) -> None:
+    raw = io.BytesIO()
+    configure_logs(io.TextIOWrapper(raw, encoding="utf-8"), pretty=False, shared=True)
+    for length in range(900, 4200, 11):
+        get_logger("order").error("crashed", reason=letter * length, cause="gone")
+    lines = raw.getvalue().splitlines(keepends=True)
+    assert len(lines) == 300
+    assert max(map(len, lines)) == 4096
+    assert min(map(len, lines)) < 4096
+    for line in lines:
+        assert b" error order crashed reason=" in line
+        assert line.endswith(b" cause=gone\n")
+    assert b" ... " in lines[-1]
+
+
+def test_a_line_of_a_library_names_the_service_whose_process_it_is(stream: io.StringIO) -> None:
+    configure_logs(stream, pretty=False, process="order")
+    get_logger("order").info("started")
+    get_logger("security").info("keys-changed")
+    own, foreign = stream.getvalue().splitlines()
+    assert own.endswith(" info order started")
+    assert foreign.endswith(" info security keys-changed process=order")

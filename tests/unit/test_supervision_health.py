@@ -84,3 +84,16 @@ async def test_a_service_that_does_not_run_is_not_ready_and_not_asked(state: Sta
 
     assert await unready_reason(Health(state, 0.0), never) == state.value
     assert await unready_reason(Health(state, 0.0, 1, "OSError: gone"), never) == f"{state.value}: OSError: gone"
+
+
+async def test_a_process_comes_and_goes_and_whoever_waits_sees_it() -> None:
+    board = Board(["sts", "order"], pid=1)
+    seen = board.snapshot()
+    board.record_process("order", 2)
+    assert [health.pid for health in (await board.newer(seen)).values()] == [1, 2]
+    board.record("order", State.RUNNING)
+    assert board.snapshot()["order"].pid == 2
+    board.record_process("order", None)
+    assert board.snapshot()["order"].pid is None
+    with pytest.raises(KeyError):
+        board.record_process("shop", 3)

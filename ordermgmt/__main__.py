@@ -26,17 +26,16 @@ from ordermgmt.inventory.contract import Goods, Item, is_name
 from ordermgmt.inventory.domain import Key
 from ordermgmt.inventory.main import open_inventory
 from ordermgmt.inventory.operations import Inventory
-from ordermgmt.net import TcpNetwork, format_address
+from ordermgmt.net import TcpNetwork
 from ordermgmt.pki import files as pki
 from ordermgmt.placement import data_folder
 from ordermgmt.processes import in_own_process, work_with
 from ordermgmt.runtime import Runtime
+from ordermgmt.startup import show_when_ready
 from ordermgmt.supervision.child import ServiceFailed, one_line
-from ordermgmt.supervision.health import State
 from ordermgmt.supervision.signals import watch
 from ordermgmt.supervision.worker import work
-from ordermgmt.system import Suite, select, service_names
-from ordermgmt.telemetry.console import ServiceRow, show_startup
+from ordermgmt.system import Suite, select
 from ordermgmt.telemetry.logs import configure_logs, get_logger
 from ordermgmt.threads import WorkerThreads
 
@@ -173,37 +172,10 @@ async def _run(make_suite: Callable[[], Suite]) -> bool:
     async with make_suite() as suite, trio.open_nursery() as nursery:
         await nursery.start(watch, stop, ended, partial(get_logger("supervisor").info, "reload-ignored"))
         with ended:
-            nursery.start_soon(_show_when_ready, suite)
+            nursery.start_soon(show_when_ready, suite)
             await suite.run(stop)
         nursery.cancel_scope.cancel()
     return not ended.cancelled_caught
-
-
-async def _show_when_ready(suite: Suite) -> None:
-    seen = suite.board.snapshot()
-    while any(health.state is not State.RUNNING for health in seen.values()):
-        seen = await suite.board.newer(seen)
-    config = suite.config
-    days = {row.name: row.days_left for row in pki.describe(Path(config.suite.certs), SystemClock().now())}
-    rows = [
-        ServiceRow(name if key == "listen" else f"{name} (mTLS)", format_address(address), state, pid, days.get(name))
-        for name, listeners in suite.addresses.items()
-        for state, pid in [(str(seen[name].state), seen[name].pid) if name in seen else ("running", os.getpid())]
-        for key, address in listeners.items()
-    ]
-    show_startup(sys.stdout, rows, hints(suite))
-
-
-def hints(suite: Suite) -> list[str]:
-    """Return what to try first, as commands that can be copied."""
-    ca_file = Path(suite.config.suite.certs) / "ca.pem"
-    admin = f"curl http://{format_address(suite.addresses['admin']['listen'])}/readyz"
-    lines = [f"ready: {admin}"]
-    if "gateway" in suite.addresses:
-        lines.append(f"try:   curl --cacert {ca_file} {suite.endpoints.gateway_url}/inventory")
-    if len(suite.services) == len(service_names()):
-        lines.append("       scripts/guide.sh" if suite.guide else "       scripts/demo.sh")
-    return [*lines, "stop:  Ctrl-C"]
 
 
 def _config(path: Path | None) -> Config:

@@ -69,7 +69,7 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
 
 def _describe(error: BaseException) -> str:
     text = " ".join(str(error).split())
-    if isinstance(error, StartError | Crashed) and text:
+    if isinstance(error, StartError | Crashed | ServiceFailed) and text:
         return text  # already a sentence for a person
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 

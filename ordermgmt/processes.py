@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import msgspec
@@ -60,16 +61,23 @@ def work_with(runtime: Runtime) -> Work:
         inherited = msgspec.json.decode(assignment, type=InheritedAssignment)
         assigned = inherited.assignment
         (service,) = select([assigned.service])
-        bindings = {key: TcpBinding.adopt(descriptor) for key, descriptor in inherited.sockets.items()}
-        for key, binding in bindings.items():
-            if binding.address != assigned.addresses[service.name][key]:
-                msg = f"{service.name}.{key} is bound to {format_address(binding.address)}, not as assigned"
-                raise StartError(msg)
-        async with trio.open_nursery() as nursery:
-            await nursery.start(run_service, service, assigned, runtime, bindings, readiness, drain)
-            task_status.started([format_address(binding.address) for binding in bindings.values()])
+        with ExitStack() as stack:
+            bindings = {key: _adopt(descriptor, stack) for key, descriptor in inherited.sockets.items()}
+            for key, binding in bindings.items():
+                if binding.address != assigned.addresses[service.name][key]:
+                    msg = f"{service.name}.{key} is bound to {format_address(binding.address)}, not as assigned"
+                    raise StartError(msg)
+            async with trio.open_nursery() as nursery:
+                await nursery.start(run_service, service, assigned, runtime, bindings, readiness, drain)
+                task_status.started([format_address(binding.address) for binding in bindings.values()])
 
     return work
+
+
+def _adopt(descriptor: int, stack: ExitStack) -> TcpBinding:
+    binding = TcpBinding.adopt(descriptor)
+    stack.callback(binding.close)
+    return binding
 
 
 def _descriptor(binding: object) -> int:

@@ -86,7 +86,10 @@ class TcpBinding:
 
     @classmethod
     def adopt(cls, descriptor: int) -> Self:
-        """Take over a listening socket that this process was started with. Raises StartError if it is none."""
+        """Take over a listening socket that this process was started with. Raises StartError if it is none.
+
+        The descriptor is the binding's to close; any other socket is closed at once.
+        """
         try:
             sock = socket.socket(fileno=descriptor)
             sock.set_inheritable(False)
@@ -96,6 +99,7 @@ class TcpBinding:
             msg = f"descriptor {descriptor} is no socket: {error.strerror}"
             raise StartError(msg) from error
         if not listening:
+            sock.close()
             msg = f"descriptor {descriptor} is a socket that does not listen"
             raise StartError(msg)
         return cls(sock)

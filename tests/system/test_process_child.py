@@ -32,7 +32,9 @@ async def test_ready_in_order_drained_in_reverse_and_nothing_left() -> None:
     assert not any(is_running(pid) for pid in pids if pid is not None)
 
 
-async def test_one_that_is_killed_is_another_process_and_the_rest_are_the_same() -> None:
+async def test_one_that_is_killed_is_another_process_and_the_rest_are_the_same(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     suite = StandIns(first="obeys", second="obeys", third="obeys")
     with trio.fail_after(PATIENCE):
         async with trio.open_nursery() as nursery:
@@ -45,6 +47,9 @@ async def test_one_that_is_killed_is_another_process_and_the_rest_are_the_same()
             error = suite.board.snapshot()["second"].error
             suite.stop.set()
     assert error == f"its process {before['second']} was ended by SIGKILL"
+    # this side has nothing to add to it
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if " crashed " in line]
+    assert line.endswith(f' error second crashed reason="{error}"')
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import ssl
 import time
 from pathlib import Path
 
@@ -48,6 +49,17 @@ def kill(running: SuiteProcess, *services: str) -> dict[str, int]:
     return pids(running)
 
 
+def begin_request(running: SuiteProcess, connection: ssl.SSLSocket) -> bytes:
+    """Send the STS a request for a token but for its end, which is returned. Its answer will be 401."""
+    body = b"grant_type=client_credentials&client_id=nobody&client_secret=none"
+    head = f"POST /oauth2/token HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
+    form = "Content-Type: application/x-www-form-urlencoded\r\n\r\n"
+    connection.sendall(f"{head}{form}".encode() + body[:20])
+    # an answer from the same loop: by now this has been read
+    assert running.is_ready()
+    return body[20:]
+
+
 def events(log: str, event: str) -> list[str]:
     """The services of which the log tells an event, in order."""
     return re.findall(rf"(?m)^\S+ info (\w+) {event}$", log)
@@ -70,10 +82,15 @@ def test_one_that_is_killed_comes_back_and_the_others_never_notice(tmp_path: Pat
         done = running.script("demo.sh")
         assert done.returncode == 0, done.stdout + done.stderr + running.log
 
-        # as a service manager does, to every process that it knows
-        for pid in after.values():
-            os.kill(pid, signal.SIGTERM)
-        assert running.stop() == 0
+        with connect(running, "sts") as connection:
+            rest = begin_request(running, connection)
+            # as a service manager does, to every process that it knows
+            for pid in [*after.values(), running.process.pid]:
+                os.kill(pid, signal.SIGTERM)
+            wait_until(lambda: running.is_draining("sts"), "the drain")
+            connection.sendall(rest)
+            assert connection.recv(4096).startswith(b"HTTP/1.1 401 Unauthorized\r\n")
+        assert running.process.wait(PATIENCE) == 0
         log = running.log
     assert events(log, "draining") == events(log, "stopped") == SERVICES[::-1]
     assert f'reason="its process {before["order"]} was ended by SIGKILL"' in log
@@ -97,9 +114,7 @@ def test_a_terminals_ctrl_c_drains_and_the_second_one_ends_at_once(tmp_path: Pat
     with suite(tmp_path, "--processes", "sts", changes={"ORDERMGMT_SUITE_DRAIN": "1000"}) as running:
         (child,) = pids(running).values()
         with connect(running, "sts") as connection:
-            connection.sendall(b"GET /oauth2/jwks HTTP/1.1\r\n")
-            # an answer from the same loop: by now the half request has been read
-            assert running.is_ready()
+            begin_request(running, connection)
             os.killpg(running.process.pid, signal.SIGINT)
             wait_until(lambda: running.is_draining("sts"), "the drain")
             assert is_running(child)

@@ -54,8 +54,8 @@ def test_under_a_pipe_the_table_is_plain_lines(tmp_path: Path) -> None:
     made, _, table = started.output.partition("service ")
     assert [line.split(":")[0] for line in made.splitlines()] == [f"certs/{name}.pem" for name in ["ca", *SERVICES]]
     lines = table.splitlines()
-    assert lines[0].split() == ["address", "state", "certificate"]
-    assert lines[1].split() == ["admin", f"127.0.0.1:{ports['admin']}", "running", "none"]
+    assert lines[0].split() == ["address", "state", "pid", "certificate"]
+    assert lines[1].split() == ["admin", f"127.0.0.1:{ports['admin']}", "running", str(started.process.pid), "none"]
     assert [line.split()[0] for line in lines[2:7]] == ["sts", "sts", "inventory", "order", "gateway"]
-    assert all(line.endswith("89 days left") for line in lines[2:7])
+    assert all(line.endswith(f" running  {started.process.pid}  89 days left") for line in lines[2:7])
     assert f"try:   curl --cacert certs/ca.pem https://localhost:{ports['gateway']}/inventory" in lines

@@ -107,8 +107,10 @@ class OrderConfig(Section, frozen=True):
     """Base of the Location of orders. Empty: https://localhost and the port of `listen`."""
     inventory_timeout: float = 10.0
     """Seconds that one request to the inventory service may take."""
+    trust_sts: bool = True
+    """Whether tokens of the suite's own STS are accepted. Without them users come from `issuers` only."""
     issuers: tuple[IssuerConfig, ...] = ()
-    """Issuers that are trusted besides the STS."""
+    """Issuers that are trusted besides the STS, or in its place."""
 
 
 class InventoryConfig(Section, frozen=True):

@@ -19,7 +19,7 @@ from ordermgmt.net.dial import Backend
 from ordermgmt.net.network import Address, Network, format_address
 from ordermgmt.net.tls_seam import ClientTls
 
-__all__ = ["HttpClient", "Interrupted", "Response", "Unreachable", "open_client"]
+__all__ = ["HttpClient", "Interrupted", "Response", "TooLong", "Unreachable", "open_client"]
 
 MAX_ANSWER = 8 * 1024 * 1024
 """Bytes of an answer's body; the largest of ours, a full page of orders, is under 2 MiB."""
@@ -33,6 +33,10 @@ class Unreachable(Exception):
 
 class Interrupted(Exception):
     """The request may have arrived, and its answer did not."""
+
+
+class TooLong(Interrupted):
+    """The answer is longer than was asked for, and was not read to its end. It is not asked for again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,33 +66,36 @@ class HttpClient:
         headers: Iterable[tuple[str, str]] = (),
         content: bytes = b"",
         repeatable: bool = False,
+        max_answer: int | None = None,
     ) -> Response:
         """Send one request and read its whole answer, whatever its status.
 
         `target` is path and query as they go on the wire. A `repeatable` request is sent once more, on a new
-        connection, if the first attempt was interrupted. There is no time limit here: use `trio.fail_after`.
-        Raises Unreachable if it surely never left, Interrupted if it may have.
+        connection, if the first attempt was interrupted. Of the answer's body at most `max_answer` bytes are read
+        (None: 8 MiB). There is no time limit here: use `trio.fail_after`.
+        Raises Unreachable if it surely never left, Interrupted if it may have, TooLong for a longer answer.
         """
+        limit = MAX_ANSWER if max_answer is None else max_answer
         headers = list(headers)
         async with self._limiter:
             try:
-                return await self._try_addresses(method, target, headers, content)
+                return await self._try_addresses(method, target, headers, content, limit)
             except Interrupted as first:
-                if not repeatable:
+                if not repeatable or isinstance(first, TooLong):
                     raise
                 try:
-                    return await self._try_addresses(method, target, headers, content)
+                    return await self._try_addresses(method, target, headers, content, limit)
                 except Unreachable as second:
                     msg = f"{first}; then {second}"  # the first attempt may have arrived
                     raise Interrupted(msg) from first
 
     async def _try_addresses(
-        self, method: str, target: str, headers: list[tuple[str, str]], content: bytes
+        self, method: str, target: str, headers: list[tuple[str, str]], content: bytes, max_answer: int
     ) -> Response:
         failure: Unreachable | None = None
         for base in self._rotation():
             try:
-                return await self._send(method, base + target, headers, content)
+                return await self._send(method, base + target, headers, content, max_answer)
             except Unreachable as error:
                 self._avoid_until[base] = trio.current_time() + AVOID_FOR
                 failure = error
@@ -101,27 +108,29 @@ class HttpClient:
         now = trio.current_time()
         return sorted(turned, key=lambda base: self._avoid_until[base] > now)
 
-    async def _send(self, method: str, url: str, headers: list[tuple[str, str]], content: bytes) -> Response:
+    async def _send(
+        self, method: str, url: str, headers: list[tuple[str, str]], content: bytes, max_answer: int
+    ) -> Response:
         async with self._client.stream(method, url, headers=headers, content=content) as answer:
-            body = await _read_whole(answer)
+            body = await _read_whole(answer, max_answer)
             names = {name.lower(): value for name, value in answer.headers.items()}
             return Response(answer.status_code, names, body)
 
 
-async def _read_whole(answer: httpx.Response) -> bytes:
+async def _read_whole(answer: httpx.Response, limit: int) -> bytes:
     """Read the body. One that is too long is cut off below the generators that deliver it, so that they all end."""
     body = bytearray()
     try:
         async for chunk in answer.aiter_raw():
             body += chunk
-            if len(body) > MAX_ANSWER and not answer.is_closed:
+            if len(body) > limit and not answer.is_closed:
                 await answer.aclose()
     except Interrupted:
-        if len(body) <= MAX_ANSWER:
+        if len(body) <= limit:
             raise
-    if len(body) > MAX_ANSWER:
-        msg = f"the answer of {answer.url.host} is over {MAX_ANSWER} bytes"
-        raise Interrupted(msg)
+    if len(body) > limit:
+        msg = f"the answer of {answer.url.host} is over {limit} bytes"
+        raise TooLong(msg)
     return bytes(body)
 
 

@@ -5,16 +5,13 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 from importlib.resources import files
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import trio
 
-from ordermgmt.config import IssuerConfig
 from ordermgmt.errors import StartError
 from ordermgmt.inventory.client import InventoryClient
 from ordermgmt.inventory.contract import AUDIENCE as INVENTORY
 from ordermgmt.inventory.contract import CHANGE_INVENTORY
-from ordermgmt.net import Address
 from ordermgmt.net.outbound import HttpClient, open_client
 from ordermgmt.net.server import serve
 from ordermgmt.order.app import create_app
@@ -22,20 +19,20 @@ from ordermgmt.order.contract import ADD_ORDER, AUDIENCE, CANCEL_ORDER, UPDATE_O
 from ordermgmt.order.operations import Orders
 from ordermgmt.runtime import ServiceContext
 from ordermgmt.security.guard import Guard, Require
+from ordermgmt.security.issuers import read_issuers
 from ordermgmt.security.jwks import JwksClient, fetch_over
 from ordermgmt.security.tls import PublicTls, server_context
 from ordermgmt.security.tokens import TrustedIssuer
 from ordermgmt.security.verifier import TokenVerifier
 from ordermgmt.storage import open_database
 from ordermgmt.sts.client import BoundToken, StsClient
-from ordermgmt.sts.contract import GUIDE_JWKS_PATH
+from ordermgmt.sts.contract import GUIDE_JWKS_PATH, ORDER_SCOPES
 
 __all__ = ["run"]
 
 STS_ALGORITHMS = ("ES256", "RS256")
 """What the STS signs with, whichever it is configured to: a key still has only one of them."""
 GUIDE_SCOPES = (ADD_ORDER, UPDATE_ORDER, CANCEL_ORDER)
-HTTPS_PORT = 443
 
 
 async def run(context: ServiceContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -92,30 +89,29 @@ def guide_issuer() -> TrustedIssuer:
 async def _trusted_issuers(
     context: ServiceContext, sts: HttpClient, stack: AsyncExitStack
 ) -> list[tuple[TrustedIssuer, JwksClient]]:
-    """Return the issuers that are trusted, each with its own keys: the STS, the configured ones, the guide's."""
-    endpoints = context.endpoints
-    found = [(own_issuer(endpoints.issuer), sts, endpoints.jwks_path)]
+    """Return the issuers that are trusted, each with its own keys: the STS, the guide's, the configured ones."""
+    endpoints, settings, runtime = context.endpoints, context.config.order, context.runtime
+    known = {endpoints.issuer: "the suite's own STS"}
+    found = []
+    if settings.trust_sts:
+        found.append((own_issuer(endpoints.issuer), sts, endpoints.jwks_path))
     if context.guide:
+        known[guide_issuer().issuer] = "the guide's issuer"
         found.append((guide_issuer(), sts, GUIDE_JWKS_PATH))
-    found += [await _foreign(issuer, context, sts, stack) for issuer in context.config.order.issuers]
+    foreign = read_issuers(
+        settings.issuers,
+        "order.issuers",
+        known=known,
+        scopes=ORDER_SCOPES,
+        default_ca_file=Path(context.config.suite.certs) / "ca.pem",
+    )
+    for issuer in foreign:
+        tls = PublicTls(issuer.ca_file, clock=runtime.clock)
+        http = await stack.enter_async_context(open_client(runtime.network, [issuer.address], tls=tls))
+        found.append((issuer.trust, http, issuer.target))
+    if not found:
+        msg = "order.trust_sts: it is false and order.issuers is empty, so that nobody could order"
+        raise StartError(msg)
     return [
         (trust, JwksClient(trust.issuer, fetch_over(http, target), trust.algorithms)) for trust, http, target in found
     ]
-
-
-async def _foreign(
-    issuer: IssuerConfig, context: ServiceContext, sts: HttpClient, stack: AsyncExitStack
-) -> tuple[TrustedIssuer, HttpClient, str]:
-    trust = TrustedIssuer(
-        issuer.issuer, issuer.audience, issuer.algorithms, token_types=issuer.token_types, scopes=issuer.scopes
-    )
-    url = urlsplit(issuer.jwks_url)
-    if url.scheme != "https" or not url.hostname or url.username or url.fragment:
-        msg = f"issuer {issuer.issuer}: jwks_url {issuer.jwks_url!r} is not an https URL"
-        raise StartError(msg)
-    target = (url.path or "/") + (f"?{url.query}" if url.query else "")
-    if not issuer.ca_file:
-        return trust, sts, target
-    tls = PublicTls(Path(issuer.ca_file), clock=context.runtime.clock)
-    address = Address(url.hostname, url.port or HTTPS_PORT)
-    return trust, await stack.enter_async_context(open_client(context.runtime.network, [address], tls=tls)), target

@@ -16,7 +16,7 @@ import trio
 from ordermgmt.errors import Unauthenticated, Unavailable
 from ordermgmt.net.outbound import HttpClient, Interrupted, Unreachable
 from ordermgmt.security.jose_json import Refused
-from ordermgmt.security.jwk_set import read_key_set
+from ordermgmt.security.jwk_set import MAX_DOCUMENT, read_key_set
 from ordermgmt.security.keys import VerificationKey
 from ordermgmt.telemetry.logs import get_logger
 
@@ -127,11 +127,13 @@ class JwksClient:
 
 
 def fetch_over(client: HttpClient, target: str) -> Callable[[], Awaitable[bytes]]:
-    """Return a `fetch` that gets `target` (path and query) over `client`."""
+    """Return a `fetch` that gets `target` (path and query) over `client`, and reads no more than a key set may be."""
 
     async def fetch() -> bytes:
         try:
-            answer = await client.request("GET", target, headers=[("accept", "application/json")], repeatable=True)
+            answer = await client.request(
+                "GET", target, headers=[("accept", "application/json")], repeatable=True, max_answer=MAX_DOCUMENT
+            )
         except (Unreachable, Interrupted) as error:
             raise JwksUnavailable(str(error)) from error
         if answer.status != HTTPStatus.OK:

@@ -26,6 +26,7 @@ class Bad:
     code: int = 1
 
 
+ISSUER = '[[order.issuers]]\nissuer = "https://id.example.com"\naudience = "orders"\n'
 CASES = {
     "unknown key": Bad(("settings.toml", "`colour`", "order"), settings='[order]\ncolour = "red"\n'),
     "unknown section": Bad(("settings.toml", "`orders`"), settings='[orders]\nlisten = "127.0.0.1:0"\n'),
@@ -35,6 +36,15 @@ CASES = {
     "unknown variable": Bad(("ORDERMGMT_ORDER_COLOUR",), changes={"ORDERMGMT_ORDER_COLOUR": "red"}),
     "variable of a wrong type": Bad(("ORDERMGMT_SUITE_DRAIN",), changes={"ORDERMGMT_SUITE_DRAIN": "long"}),
     "not an address": Bad(("order.listen", "9090"), changes={"ORDERMGMT_ORDER_LISTEN": "9090"}),
+    "keys without TLS": Bad(
+        ("order.issuers[0].jwks_url", "http://localhost:9600/keys"),
+        settings=ISSUER + 'jwks_url = "http://localhost:9600/keys"\n',
+    ),
+    "missing CA file": Bad(
+        ("order.issuers[0].ca_file", "nowhere.pem", "No such file"),
+        settings=ISSUER + 'jwks_url = "https://localhost:9600/keys"\nca_file = "nowhere.pem"\n',
+    ),
+    "nobody could order": Bad(("order.trust_sts", "order.issuers"), settings="[order]\ntrust_sts = false\n"),
     "not in the table": Bad(("'shop'", "sts, inventory, order, gateway"), arguments=("order", "shop")),
     "guide beyond loopback": Bad(
         ("gateway.listen", "0.0.0.0:0", "--guide"),

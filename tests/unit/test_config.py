@@ -106,7 +106,7 @@ def test_the_examples_of_the_page_are_configurations(tmp_path: Path) -> None:
     examples = re.findall(r"```toml\n(.*?)```", PAGE, flags=re.DOTALL)
     assert len(examples) == 2
     issuer, machines = (load_config(written(tmp_path, text), {}) for text in examples)
-    assert issuer.order.issuers[0].scopes == {"orders.write": "add_order"}
+    assert issuer.order.issuers[0].scopes == {"orders.write": "add_order", "orders.admin": "cancel_order"}
     endpoints = resolve_endpoints(machines, {})
     assert endpoints.issuer == "https://one.example.com:9445"
     assert [address.host for address in endpoints.order] == ["two.example.com"]

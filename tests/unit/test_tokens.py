@@ -131,6 +131,8 @@ FORGED = [
     (part(VALID, 2, lambda _: encode_base64url(b"\xff" * 64)), "bad-signature"),
     (part(VALID, 2, lambda s: encode_base64url(decode_base64url(s)[:-1])), "bad-signature"),
     (part(VALID, 2, lambda s: encode_base64url(decode_base64url(s) + b"\0")), "bad-signature"),
+    (part(VALID, 2, lambda s: encode_base64url(decode_base64url(s)[:32] + b"\0" + decode_base64url(s)[32:])),
+     "bad-signature"),
     (part(VALID, 1, lambda _: encode_base64url(encode(claims(sub="bob")))), "bad-signature"),
     (sign(header(), claims(), STRANGER), "bad-signature"),
     # keys come from the issuer

@@ -44,6 +44,10 @@ CASES = {
         ("order.issuers[0].ca_file", "nowhere.pem", "No such file"),
         settings=ISSUER + 'jwks_url = "https://localhost:9600/keys"\nca_file = "nowhere.pem"\n',
     ),
+    "our own STS as a foreign issuer": Bad(
+        ("order.issuers[0].issuer", "the suite's own STS"),
+        settings=ISSUER + 'jwks_url = "https://id.example.com/"\n[sts]\npublic_url = "https://id.example.com"\n',
+    ),
     "nobody could order": Bad(("order.trust_sts", "order.issuers"), settings="[order]\ntrust_sts = false\n"),
     "not in the table": Bad(("'shop'", "sts, inventory, order, gateway"), arguments=("order", "shop")),
     "guide beyond loopback": Bad(

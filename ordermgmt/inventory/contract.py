@@ -32,6 +32,9 @@ __all__ = [
     "INVENTORY_PATH",
     "ITEM_PATH",
     "MANAGE_INVENTORY",
+    "MAX_ACKNOWLEDGED",
+    "MAX_AGE",
+    "MAX_BATCH_LINES",
     "MAX_LINES",
     "MAX_OPERATIONS",
     "MAX_PAGE",
@@ -40,9 +43,11 @@ __all__ = [
     "NO_SUCH_CATEGORY",
     "NO_SUCH_ITEM",
     "OPERATIONS_PATH",
+    "OPERATION_ABANDONED",
     "OPERATION_MISMATCH",
     "OUT_OF_STOCK",
     "READ_INVENTORY",
+    "STALE_BATCH",
     "STOCK_LIMIT",
     "UNKNOWN_ITEM",
     "Batch",
@@ -78,7 +83,14 @@ MAX_STOCK = 10**12
 MAX_LINES = 200
 """Lines of an operation: an update may give back 100 items of an order and take 100 others."""
 MAX_OPERATIONS = 256
-"""Operations of a batch; the limit of the body's size may come first."""
+"""Operations of a batch; MAX_BATCH_LINES may come first."""
+MAX_BATCH_LINES = 4096
+"""Lines of all operations of a batch together: at 190 bytes for the longest, under 800 kB."""
+MAX_ACKNOWLEDGED = 1024
+"""Acknowledgements of a batch: at 67 bytes for the longest, under 70 kB."""
+MAX_AGE = 300.0
+"""Seconds after `sent_at` within which a batch must arrive. A later one is refused whole: what it asks for may have
+been abandoned, acknowledged and forgotten since. Far more than any caller waits, and than clocks may differ."""
 DEFAULT_PAGE = 100
 MAX_PAGE = 1000
 
@@ -90,6 +102,10 @@ UNKNOWN_ITEM = "unknown-item"
 """422; members category and code."""
 OPERATION_MISMATCH = "operation-mismatch"
 """409; the id belongs to an operation of other content. It says nothing about what that one came to."""
+OPERATION_ABANDONED = "operation-abandoned"
+"""409; the sender gave this operation up before it arrived: it was not applied, and never will be."""
+STALE_BATCH = "stale-batch"
+"""409; the batch is older than MAX_AGE, or from the future: nothing of it was done."""
 NO_SUCH_ITEM = "no-such-item"
 NO_SUCH_CATEGORY = "no-such-category"
 
@@ -132,16 +148,27 @@ class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Operation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Changes that are applied together or not at all. Lines of the same item are added up."""
+    """Changes that are applied together or not at all. Lines of the same item are added up.
+
+    With `abandon` it is not applied: an id that was decided before has its first answer, and one that was not is
+    refused for good, so that a copy of it which is still on its way changes nothing.
+    """
 
     id: OperationId
     lines: Annotated[tuple[Line, ...], msgspec.Meta(min_length=1, max_length=MAX_LINES)]
+    abandon: bool = False
 
 
 class Batch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Operations that travel together and are decided one by one, in this order."""
+    """Operations that travel together and are decided one by one, in this order.
 
-    operations: Annotated[tuple[Operation, ...], msgspec.Meta(min_length=1, max_length=MAX_OPERATIONS)]
+    `sent_at` is the sender's time, in seconds since 1970. `acknowledged` names operations whose outcome the sender
+    has applied and will never ask for again: they may be forgotten.
+    """
+
+    sent_at: Annotated[float, msgspec.Meta(ge=0, le=253402300799)]
+    operations: Annotated[tuple[Operation, ...], msgspec.Meta(max_length=MAX_OPERATIONS)] = ()
+    acknowledged: Annotated[tuple[OperationId, ...], msgspec.Meta(max_length=MAX_ACKNOWLEDGED)] = ()
 
 
 class Goods(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

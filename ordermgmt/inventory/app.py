@@ -38,12 +38,15 @@ from ordermgmt.net import problem
 from ordermgmt.net.app import App, json_response, new_app, read_json
 from ordermgmt.security.guard import Guard, require
 
-__all__ = ["create_app"]
+__all__ = ["MAX_BODY", "create_app"]
+
+MAX_BODY = 1024 * 1024
+"""Bytes of a body: the largest batch has under 870 kB, as MAX_BATCH_LINES and MAX_ACKNOWLEDGED say."""
 
 
 def create_app(inventory: Inventory, guard: Guard) -> App:
     """Make the application; what it is given stays the caller's."""
-    app = new_app("inventory")
+    app = new_app("inventory", max_body=MAX_BODY)
     _add_changes(app, inventory)
     _add_reads(app, inventory)
     guard.protect(app)
@@ -64,14 +67,12 @@ def _add_changes(app: App, inventory: Inventory) -> None:
     async def move(sign: int) -> Response:
         movement = await read_json(Movement)
         lines = tuple(Line(item.category, item.code, sign * item.qty) for item in movement.items)
-        (outcome,) = await inventory.apply([Operation(movement.operation, lines)])
-        return _answer(outcome)
+        return _answer(await inventory.move(Operation(movement.operation, lines)))
 
     @app.post(OPERATIONS_PATH)
     @require(CHANGE_INVENTORY)
     async def operations() -> Response:
-        batch = await read_json(Batch)
-        outcomes = await inventory.apply(batch.operations)
+        outcomes = await inventory.apply(await read_json(Batch))
         return json_response(Results(tuple(_result(outcome) for outcome in outcomes)))
 
     @app.put(ITEM_PATH)

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
+from ordermgmt.clock import Clock
 from ordermgmt.errors import (
     Conflict,
     ContentTooLarge,
@@ -28,8 +29,8 @@ from ordermgmt.inventory.contract import (
     INVENTORY_PATH,
     NO_SUCH_CATEGORY,
     NO_SUCH_ITEM,
-    OPERATION_MISMATCH,
     OPERATIONS_PATH,
+    STALE_BATCH,
     Batch,
     Item,
     Operation,
@@ -73,36 +74,39 @@ class InventoryClient:
     operation id is decided once.
     """
 
-    def __init__(self, http: HttpClient, token: Token) -> None:
+    def __init__(self, http: HttpClient, token: Token, clock: Clock) -> None:
         self._http = http
         self._token = token
+        self._clock = clock
 
-    async def apply(self, operation: Operation) -> Outcome:
-        """Apply one operation: all lines, or none and the outcome has the refusal.
+    async def apply_all(
+        self, operations: Sequence[Operation], acknowledged: Sequence[str] = (), *, sent_at: float | None = None
+    ) -> list[Outcome]:
+        """Send a batch in one request; return one outcome for each operation, in the same order.
 
-        Raises as `apply_all`, and Conflict if the id was sent before with other content.
+        It takes up to MAX_OPERATIONS with MAX_BATCH_LINES together, and MAX_ACKNOWLEDGED ids of operations that nobody
+        will send again. `sent_at` is when the caller last knew that it may send these, in seconds since 1970: now, if
+        it is not given. From then on the batch can arrive within MAX_AGE.
+
+        Raises Unavailable if this request did nothing and will do nothing, OutcomeUnknown if it may have or still may,
+        Internal if inventory does not understand it, so that nothing was done. None of them speaks of an
+        earlier request with the same operations.
         """
-        (outcome,) = await self.apply_all([operation])
-        if outcome.refusal is not None and outcome.refusal.code == OPERATION_MISMATCH:
-            raise outcome.refusal
-        return outcome
-
-    async def apply_all(self, operations: Sequence[Operation]) -> list[Outcome]:
-        """Send operations in one request; return one outcome each, in the same order.
-
-        Raises Unavailable if nothing was done and nothing will be, OutcomeUnknown if something may have been,
-        Internal if inventory does not understand the request, so that nothing was done.
-        """
+        since = self._clock.now() if sent_at is None else sent_at
+        batch = Batch(since, tuple(operations), tuple(acknowledged))
         try:
-            return await self._decide(operations)
-        except Interrupted:
-            pass
-        # The ids make it safe to send again. But that the second request was not carried out, or did not even leave,
-        # says nothing about the first: from here on only outcomes are an answer.
-        try:
-            return await self._decide(operations)
-        except (Interrupted, Unavailable, Internal) as error:
+            answer = await self._request("POST", OPERATIONS_PATH, msgspec.json.encode(batch))
+        except Interrupted as error:
             raise OutcomeUnknown("inventory-no-answer", "the inventory service did not answer") from error
+        if answer.status != HTTPStatus.OK:
+            _raise_change_error(answer)
+        try:
+            results = msgspec.json.decode(answer.content, type=Results).results
+            if [result.id for result in results] != [operation.id for operation in operations]:
+                raise _rubbish(answer)
+            return [_outcome(result) for result in results]
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise _rubbish(answer) from error
 
     async def item(self, category: str, code: str) -> Item:
         """Return one item. Raises NotFound, or Unavailable."""
@@ -120,18 +124,6 @@ class InventoryClient:
         path = INVENTORY_PATH if category is None else f"{INVENTORY_PATH}/{category}"
         query = urlencode({name: value for name, value in (("after", after), ("limit", limit)) if value is not None})
         return await self._read(f"{path}?{query}" if query else path, Stock)
-
-    async def _decide(self, operations: Sequence[Operation]) -> list[Outcome]:
-        answer = await self._request("POST", OPERATIONS_PATH, msgspec.json.encode(Batch(tuple(operations))))
-        if answer.status != HTTPStatus.OK:
-            _raise_change_error(answer)
-        try:
-            results = msgspec.json.decode(answer.content, type=Results).results
-            if [result.id for result in results] != [operation.id for operation in operations]:
-                raise _rubbish(answer)
-            return [_outcome(result) for result in results]
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise _rubbish(answer) from error
 
     async def _read(self, target: str, kind: type[T]) -> T:
         try:
@@ -182,7 +174,8 @@ def _outcome(result: Result) -> Outcome:
 def _raise_change_error(answer: Response) -> NoReturn:
     """Raise what an answer other than 200 means for a change: was it surely not done?"""
     reason = problem.parse(answer.status, answer.headers, answer.content)
-    if isinstance(reason, _NOT_NOW) and reason.code != "upstream-rubbish":
+    stale = isinstance(reason, Conflict) and reason.code == STALE_BATCH
+    if stale or (isinstance(reason, _NOT_NOW) and reason.code != "upstream-rubbish"):
         raise _unavailable(reason)
     if isinstance(reason, _NOT_UNDERSTOOD):
         raise Internal("inventory-request", f"the inventory service refused the request: {reason}")

@@ -28,6 +28,7 @@ __all__ = [
     "CHANGE_INVENTORY",
     "DECREASE_PATH",
     "DEFAULT_PAGE",
+    "DUPLICATE_OPERATION",
     "INCREASE_PATH",
     "INVENTORY_PATH",
     "ITEM_PATH",
@@ -49,6 +50,7 @@ __all__ = [
     "READ_INVENTORY",
     "STALE_BATCH",
     "STOCK_LIMIT",
+    "TOO_MANY_LINES",
     "UNKNOWN_ITEM",
     "Batch",
     "Goods",
@@ -106,6 +108,10 @@ OPERATION_ABANDONED = "operation-abandoned"
 """409; the sender gave this operation up before it arrived: it was not applied, and never will be."""
 STALE_BATCH = "stale-batch"
 """409; the batch is older than MAX_AGE, or from the future: nothing of it was done."""
+DUPLICATE_OPERATION = "duplicate-operation"
+"""422; the batch names an id twice: nothing of it was done."""
+TOO_MANY_LINES = "too-many-lines"
+"""422; the batch has more than MAX_BATCH_LINES: nothing of it was done."""
 NO_SUCH_ITEM = "no-such-item"
 NO_SUCH_CATEGORY = "no-such-category"
 

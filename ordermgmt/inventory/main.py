@@ -42,7 +42,7 @@ async def open_inventory(data: Path, runtime: Runtime) -> AsyncIterator[Inventor
     async with open_database(
         data / "inventory.sqlite", migrations, threads=runtime.threads, clock=runtime.clock
     ) as database:
-        yield Inventory(database, runtime.clock)
+        yield Inventory(database)
 
 
 async def run(  # noqa: ASYNC128 - `serve` says started

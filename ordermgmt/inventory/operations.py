@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
-from ordermgmt.clock import Clock
 from ordermgmt.errors import Conflict, NotFound, Unavailable, UnprocessableContent
 from ordermgmt.inventory import domain, store
 from ordermgmt.inventory.contract import (
     DEFAULT_PAGE,
     NO_SUCH_CATEGORY,
     NO_SUCH_ITEM,
+    Batch,
     Goods,
     Item,
     Operation,
     Outcome,
     Stock,
 )
-from ordermgmt.inventory.domain import Key
+from ordermgmt.inventory.domain import Demand, Key
 from ordermgmt.storage import Database, Transaction
 
 __all__ = ["Inventory"]
@@ -28,42 +28,70 @@ _START = Key("", "")
 
 
 class Inventory:
-    """Stock in a database. The database stays the caller's.
+    """Stock in a database. The database stays the caller's, and its clock is the one that counts.
 
-    Every verb raises `Unavailable` if the database cannot be used. The changes are atomic under cancellation,
-    and may be sent again under the same id whatever happened.
+    Every verb raises `Unavailable` if the database cannot be used, `OutcomeUnknown` if it failed in the very commit.
+    The changes are atomic under cancellation, and may be sent again under the same id whatever happened.
+
+    `batches`, `operations` and `commits` count since the start: batches that were decided, operations that had
+    an answer, from batches or alone, first or again, and transactions of changes that are on disk.
     """
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._clock = clock
+        self.batches = 0
+        self.operations = 0
+        self.commits = 0
 
-    async def apply(self, operations: Sequence[Operation]) -> list[Outcome]:
+    async def apply(self, batch: Batch) -> list[Outcome]:
         """Decide each operation by itself, all lines or none, and return the outcomes in the same order.
 
-        An operation that was decided before has its first outcome again, a refusal included.
+        An operation that was decided before has its first outcome again, a refusal included; one of other content
+        under a known id is refused, and so is one that was abandoned, for good. What is acknowledged is forgotten
+        when no copy of it can arrive any more: `domain.FORGET_AFTER` has the arithmetic.
+        Raises Conflict for a stale batch, UnprocessableContent for one of too many lines or with an id twice:
+        nothing of it was done.
         """
-        now = self._clock.now()
+        domain.check_size(batch)
+        demands = [domain.demand(operation) for operation in batch.operations]
 
         def decide(transaction: Transaction) -> list[Outcome]:
-            return [_apply(transaction, operation, now) for operation in operations]
+            now = transaction.now()
+            domain.check_age(batch.sent_at, now)
+            store.acknowledge(transaction, batch.acknowledged, now)
+            outcomes = _decide(transaction, demands, batch.sent_at, now)
+            store.forget(transaction, now - domain.FORGET_AFTER, domain.FORGET_AT_ONCE)
+            return outcomes
 
-        return await self._database.write(decide)
+        outcomes = await self._database.write(decide)
+        self.batches += 1
+        self._count(len(outcomes))
+        return outcomes
+
+    async def move(self, operation: Operation) -> Outcome:
+        """Decide one operation that came without a date. It is decided as in `apply`, and never forgotten."""
+        demands = [domain.demand(operation)]
+        (outcome,) = await self._database.write(lambda tx: _decide(tx, demands, None, tx.now()))
+        self._count(1)
+        return outcome
 
     async def stock_up(self, key: Key, goods: Goods) -> Outcome:
-        """Add an item, or pieces of a known one. The outcome is decided once, as in `apply`."""
-        now = self._clock.now()
-        digest = domain.digest_of_goods(key, goods)
+        """Add an item, or pieces of a known one. The outcome is decided once, as in `apply`, and never forgotten."""
+        claim = domain.claim_of_goods(key, goods)
 
         def decide(transaction: Transaction) -> Outcome:
-            def change() -> bool:
-                before = store.find_item(transaction, key)
-                store.save_item(transaction, domain.apply_goods(before, key, goods))
-                return before is None
+            if not store.claim(transaction, [claim], None, transaction.now()):
+                return domain.first_answer(store.find_operations(transaction, [claim.id]).get(claim.id), claim)
+            try:
+                outcome = Outcome(claim.id, created=_stock_up(transaction, key, goods))
+            except (Conflict, UnprocessableContent) as refusal:
+                outcome = Outcome(claim.id, refusal)
+            store.settle(transaction, [outcome])
+            return outcome
 
-            return _decide_once(transaction, goods.operation, digest, now, change)
-
-        return await self._database.write(decide)
+        outcome = await self._database.write(decide)
+        self._count(1)
+        return outcome
 
     async def item(self, key: Key) -> Item:
         """Return one item. Raises NotFound."""
@@ -81,6 +109,10 @@ class Inventory:
         page = tuple(_item(item) for item in found[:limit])
         return Stock(page, f"{page[-1].category}/{page[-1].code}" if len(found) > limit else msgspec.UNSET)
 
+    def _count(self, operations: int) -> None:
+        self.operations += operations
+        self.commits += 1
+
     async def unready(self) -> str | None:
         """Return why no verb would work now, or None."""
         try:
@@ -90,33 +122,31 @@ class Inventory:
         return None
 
 
-def _apply(transaction: Transaction, operation: Operation, now: float) -> Outcome:
-    deltas = domain.merge(operation.lines)
+def _decide(transaction: Transaction, demands: Sequence[Demand], sent_at: float | None, now: float) -> list[Outcome]:
+    """Decide what is new and look up what is known: one statement each for ids, rows, stock and refusals."""
+    if not demands:
+        return []
+    claimed = store.claim(transaction, [demand.claim for demand in demands], sent_at, now)
+    new = [demand for demand in demands if demand.claim.id in claimed]
+    known = store.find_operations(transaction, [one.claim.id for one in demands if one.claim.id not in claimed])
+    keys = {key for demand in new if not demand.abandon for key in demand.deltas}
+    outcomes, changes = domain.decide(store.lock_stock(transaction, sorted(keys)), new)
+    store.move_stock(transaction, changes)
+    store.settle(transaction, outcomes)
+    first = {outcome.id: outcome for outcome in outcomes}
+    return [first.get(claim.id) or domain.first_answer(known.get(claim.id), claim) for claim, _, _ in demands]
 
-    def change() -> bool:
-        stock = store.read_stock(transaction, deltas)
-        store.save_stock(transaction, domain.apply_deltas(stock, deltas))
-        return False
 
-    return _decide_once(transaction, operation.id, domain.digest_of_lines(deltas), now, change)
-
-
-def _decide_once(
-    transaction: Transaction, operation_id: str, digest: str, now: float, change: Callable[[], bool]
-) -> Outcome:
-    """Return the first answer to this id, which is found, or made now and kept.
-
-    `change` decides before it writes, so that a refusal leaves nothing behind; it tells whether it made an item.
-    """
-    first = domain.first_answer(store.find_operation(transaction, operation_id), operation_id, digest)
-    if first is not None:
-        return first
-    try:
-        outcome = Outcome(operation_id, created=change())
-    except (Conflict, UnprocessableContent) as refusal:
-        outcome = Outcome(operation_id, refusal)
-    store.save_operation(transaction, digest, outcome, now)
-    return outcome
+def _stock_up(transaction: Transaction, key: Key, goods: Goods) -> bool:
+    """Add the goods; tell whether the item is new. Raises before anything is written."""
+    found = store.lock_item(transaction, key)
+    if found is None:
+        if store.add_item(transaction, domain.apply_goods(None, key, goods)):
+            return True
+        # Somebody else has added it just now.
+        found = store.lock_item(transaction, key)
+    store.save_item(transaction, domain.apply_goods(found, key, goods))
+    return False
 
 
 def _item(item: domain.StoredItem) -> Item:

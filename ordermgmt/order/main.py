@@ -57,7 +57,7 @@ async def run(context: ServiceContext, *, task_status: trio.TaskStatus[None] = t
         async with trio.open_nursery() as changes:
             orders = Orders(
                 database,
-                InventoryClient(inventory_http, token),
+                InventoryClient(inventory_http, token, runtime.clock),
                 clock=runtime.clock,
                 entropy=runtime.entropy,
                 nursery=changes,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
@@ -28,8 +28,8 @@ MAX_RUNNING = 512
 class StockKeeper(Protocol):
     """Whoever keeps the stock: the inventory service's client."""
 
-    async def apply(self, operation: Operation) -> Outcome:
-        """Apply an operation once, whatever the number of calls. Raises Unavailable, OutcomeUnknown."""
+    async def apply_all(self, operations: Sequence[Operation]) -> list[Outcome]:
+        """Decide each operation once, whatever the number of calls. Raises Unavailable, OutcomeUnknown."""
         ...
 
 
@@ -176,7 +176,7 @@ class Orders:
         operation = Operation(new_id(self._entropy), lines)
         try:
             with trio.fail_after(self._timeout):
-                outcome = await self._stock.apply(operation)
+                (outcome,) = await self._stock.apply_all([operation])
         except trio.TooSlowError as error:
             raise OutcomeUnknown("outcome-unknown", "the inventory service did not answer in time") from error
         if outcome.refusal is not None:

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from ordermgmt.errors import Conflict, UnprocessableContent
 from ordermgmt.inventory import domain
-from ordermgmt.inventory.contract import MAX_QTY, MAX_STOCK, Batch, Goods, Line, Movement, Outcome
-from ordermgmt.inventory.domain import Key, StoredItem
+from ordermgmt.inventory.contract import MAX_QTY, MAX_STOCK, Batch, Goods, Line, Movement, Operation, Outcome
+from ordermgmt.inventory.domain import Claim, Key, StoredItem
 
 KEYS = [Key(category, code) for category in ("a", "b") for code in ("1", "2")]
 stocks = st.dictionaries(
@@ -42,10 +42,10 @@ def test_all_lines_or_none_and_always_within_bounds(stock: dict[Key, int], asked
 def test_the_same_effect_is_the_same_content(asked: list[Line], random: object) -> None:
     shuffled = list(asked)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
-    digest = domain.digest_of_lines(domain.merge(asked))
-    assert domain.digest_of_lines(domain.merge(shuffled)) == digest
-    more = [*asked, Line("a", "1", 1)]
-    assert domain.digest_of_lines(domain.merge(more)) != digest
+    first = domain.demand(Operation("x", tuple(asked)))
+    assert domain.demand(Operation("x", tuple(shuffled), abandon=True)) == first._replace(abandon=True)
+    more = domain.demand(Operation("x", (*asked, Line("a", "1", 1))))
+    assert more.claim.digest != first.claim.digest
 
 
 def test_the_refusal_names_the_item_that_is_short() -> None:
@@ -94,10 +94,8 @@ def test_prices_survive_the_wire(price: int) -> None:
 
 def test_a_known_id_has_its_first_answer_and_only_with_its_content() -> None:
     first = Outcome("x", Conflict("out-of-stock"))
-    assert domain.first_answer(None, "x", "d") is None
-    assert domain.first_answer(("d", first), "x", "d") is first
-    other = domain.first_answer(("d", first), "x", "e")
-    assert other is not None
+    assert domain.first_answer(("d", first), Claim("x", "d")) is first
+    other = domain.first_answer(("d", first), Claim("x", "e"))
     assert other.refusal is not None
     assert other.refusal.code == "operation-mismatch"
 
@@ -146,7 +144,7 @@ def test_a_malformed_operation_id_is_refused(operation: str) -> None:
 
 @pytest.mark.parametrize("qty", [0, MAX_QTY + 1, -MAX_QTY - 1])
 def test_a_line_of_a_batch_moves_something(qty: int) -> None:
-    batch = {"operations": [{"id": "x", "lines": [{"category": "a", "code": "1", "qty": qty}]}]}
+    batch = {"sent_at": 0, "operations": [{"id": "x", "lines": [{"category": "a", "code": "1", "qty": qty}]}]}
     with pytest.raises(msgspec.ValidationError, match=r"operations\[0\]\.lines\[0\]"):
         msgspec.json.decode(msgspec.json.encode(batch), type=Batch)
 

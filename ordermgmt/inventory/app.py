@@ -10,6 +10,7 @@ from quart import Response, request
 
 from ordermgmt.errors import InvalidRequest, NotFound
 from ordermgmt.inventory.contract import (
+    BALANCE_PATH,
     CATEGORY_PATH,
     CHANGE_INVENTORY,
     DECREASE_PATH,
@@ -99,6 +100,12 @@ def _add_reads(app: App, inventory: Inventory) -> None:
     @require(READ_INVENTORY)
     async def item(category: str, code: str) -> Response:
         return _tagged(await inventory.item(_key(category, code)))
+
+    @app.get(BALANCE_PATH)
+    @require(READ_INVENTORY)
+    async def balance() -> Response:
+        after, limit = _page()
+        return json_response(await inventory.balance(after=after, limit=limit))
 
 
 def _key(category: str, code: str) -> Key:

@@ -26,11 +26,13 @@ from ordermgmt.errors import (
     UnsupportedMediaType,
 )
 from ordermgmt.inventory.contract import (
+    BALANCE_PATH,
     INVENTORY_PATH,
     NO_SUCH_CATEGORY,
     NO_SUCH_ITEM,
     OPERATIONS_PATH,
     STALE_BATCH,
+    Balances,
     Batch,
     Item,
     Operation,
@@ -122,8 +124,14 @@ class InventoryClient:
         if category is not None and not is_name(category):
             raise NotFound(NO_SUCH_CATEGORY, "there is no such category")
         path = INVENTORY_PATH if category is None else f"{INVENTORY_PATH}/{category}"
-        query = urlencode({name: value for name, value in (("after", after), ("limit", limit)) if value is not None})
-        return await self._read(f"{path}?{query}" if query else path, Stock)
+        return await self._read(_page_of(path, after, limit), Stock)
+
+    async def balance(self, *, after: str | None = None, limit: int | None = None) -> Balances:
+        """Return a page of where the pieces of each item are; `after` is the `next` of the page before.
+
+        Needs the scope READ_INVENTORY. Raises InvalidRequest for a bad `after` or `limit`, or Unavailable.
+        """
+        return await self._read(_page_of(BALANCE_PATH, after, limit), Balances)
 
     async def _read(self, target: str, kind: type[T]) -> T:
         try:
@@ -153,6 +161,11 @@ class InventoryClient:
         if answer.status == HTTPStatus.UNAUTHORIZED:
             self._token.discard(token)
         return answer
+
+
+def _page_of(path: str, after: str | None, limit: int | None) -> str:
+    query = urlencode({name: value for name, value in (("after", after), ("limit", limit)) if value is not None})
+    return f"{path}?{query}" if query else path
 
 
 def _outcome(result: Result) -> Outcome:

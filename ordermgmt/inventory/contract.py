@@ -10,6 +10,7 @@ content gets the first answer, with other content a 409 `operation-mismatch`.
     GET  /inventory                     Stock                 pages: ?limit= and ?after=
     GET  /inventory/{category}          Stock
     GET  /inventory/{category}/{code}   Item
+    GET  /balance                       Balances              pages, as of GET /inventory
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from ordermgmt.errors import Error
 
 __all__ = [
     "AUDIENCE",
+    "BALANCE_PATH",
     "CATEGORY_PATH",
     "CHANGE_INVENTORY",
     "DECREASE_PATH",
@@ -52,6 +54,8 @@ __all__ = [
     "STOCK_LIMIT",
     "TOO_MANY_LINES",
     "UNKNOWN_ITEM",
+    "Balance",
+    "Balances",
     "Batch",
     "Goods",
     "Item",
@@ -77,6 +81,8 @@ INCREASE_PATH = "/inventory/increase"
 OPERATIONS_PATH = "/inventory/operations"
 CATEGORY_PATH = "/inventory/<category>"
 ITEM_PATH = "/inventory/<category>/<code>"
+BALANCE_PATH = "/balance"
+"""Not below INVENTORY_PATH, all of which the gateway shows to everybody."""
 
 MAX_QTY = 1_000_000
 """Pieces that one line may move."""
@@ -217,6 +223,27 @@ class Stock(msgspec.Struct, frozen=True):
     """A page of items, by category and code. `next` is the `after` of the following page, absent on the last."""
 
     items: tuple[Item, ...]
+    next: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class Balance(msgspec.Struct, frozen=True):
+    """Where the pieces of one item are: `adjusted` + `moved` = `qty`.
+
+    `adjusted` pieces were added as goods altogether, the first stock among them; `moved` were given by operations,
+    less those that they took: so orders hold -`moved`.
+    """
+
+    category: str
+    code: str
+    adjusted: int
+    moved: int
+    qty: int
+
+
+class Balances(msgspec.Struct, frozen=True):
+    """A page of balances, by category and code. `next` is the `after` of the following page, absent on the last."""
+
+    items: tuple[Balance, ...]
     next: str | msgspec.UnsetType = msgspec.UNSET
 
 

@@ -12,6 +12,8 @@ from ordermgmt.inventory.contract import (
     DEFAULT_PAGE,
     NO_SUCH_CATEGORY,
     NO_SUCH_ITEM,
+    Balance,
+    Balances,
     Batch,
     Goods,
     Item,
@@ -80,12 +82,15 @@ class Inventory:
         claim = domain.claim_of_goods(key, goods)
 
         def decide(transaction: Transaction) -> Outcome:
-            if not store.claim(transaction, [claim], None, transaction.now()):
+            now = transaction.now()
+            if not store.claim(transaction, [claim], None, now):
                 return domain.first_answer(store.find_operations(transaction, [claim.id]).get(claim.id), claim)
             try:
                 outcome = Outcome(claim.id, created=_stock_up(transaction, key, goods))
             except (Conflict, UnprocessableContent) as refusal:
                 outcome = Outcome(claim.id, refusal)
+            if outcome.refusal is None and goods.add:
+                store.adjust(transaction, key, claim.id, goods.add, now)
             store.settle(transaction, [outcome])
             return outcome
 
@@ -107,7 +112,14 @@ class Inventory:
         if category is not None and after is None and not found:
             raise NotFound(NO_SUCH_CATEGORY, f"there is no category {category}")
         page = tuple(_item(item) for item in found[:limit])
-        return Stock(page, f"{page[-1].category}/{page[-1].code}" if len(found) > limit else msgspec.UNSET)
+        return Stock(page, _next(page, len(found)))
+
+    async def balance(self, *, after: Key | None = None, limit: int = DEFAULT_PAGE) -> Balances:
+        """Return a page of what there is of each item and how it came about, all as of one moment."""
+        start = after or _START
+        found = await self._database.read(lambda transaction: store.list_balances(transaction, start, limit + 1))
+        page = tuple(found[:limit])
+        return Balances(page, _next(page, len(found)))
 
     def _count(self, operations: int) -> None:
         self.operations += operations
@@ -147,6 +159,10 @@ def _stock_up(transaction: Transaction, key: Key, goods: Goods) -> bool:
         found = store.lock_item(transaction, key)
     store.save_item(transaction, domain.apply_goods(found, key, goods))
     return False
+
+
+def _next(page: Sequence[Item | Balance], found: int) -> str | msgspec.UnsetType:
+    return f"{page[-1].category}/{page[-1].code}" if found > len(page) else msgspec.UNSET
 
 
 def _item(item: domain.StoredItem) -> Item:

@@ -12,17 +12,19 @@ from typing import Any
 import msgspec
 
 from ordermgmt.errors import Conflict, Error, UnprocessableContent
-from ordermgmt.inventory.contract import Outcome
+from ordermgmt.inventory.contract import Balance, Outcome
 from ordermgmt.inventory.domain import Claim, Key, StoredItem
 from ordermgmt.storage import Transaction
 
 __all__ = [
     "acknowledge",
     "add_item",
+    "adjust",
     "claim",
     "find_item",
     "find_operations",
     "forget",
+    "list_balances",
     "list_items",
     "lock_item",
     "lock_stock",
@@ -53,7 +55,8 @@ def move_stock(transaction: Transaction, changes: Mapping[Key, int]) -> None:
     """Add to how many pieces there are of items that exist."""
     if changes:
         transaction.execute(
-            f"UPDATE item SET qty = qty + change.column3 FROM (VALUES {_places(len(changes), 3)}) AS change"  # noqa: S608
+            "UPDATE item SET qty = qty + change.column3, moved = moved + change.column3"  # noqa: S608
+            f" FROM (VALUES {_places(len(changes), 3)}) AS change"
             " WHERE item.category = change.column1 AND item.code = change.column2",
             [part for key, delta in changes.items() for part in (*key, delta)],
         )
@@ -86,6 +89,25 @@ def save_item(transaction: Transaction, item: StoredItem) -> None:
         "UPDATE item SET name = ?, price = ?, qty = ? WHERE category = ? AND code = ?",
         (item.name, item.price, item.qty, *item.key),
     )
+
+
+def adjust(transaction: Transaction, key: Key, operation_id: str, delta: int, now: float) -> None:
+    """Note that goods were added to an item."""
+    transaction.execute(
+        "INSERT INTO adjustment (category, code, operation, delta, adjusted_at) VALUES (?, ?, ?, ?, ?)",
+        (*key, operation_id, delta, now),
+    )
+
+
+def list_balances(transaction: Transaction, after: Key, limit: int) -> list[Balance]:
+    """Return where the pieces are of up to `limit` items that follow `after`, by category and code."""
+    rows = transaction.execute(
+        "SELECT category, code, CAST((SELECT COALESCE(SUM(delta), 0) FROM adjustment"
+        " WHERE adjustment.category = item.category AND adjustment.code = item.code) AS BIGINT), moved, qty FROM item"
+        " WHERE (category, code) > (?, ?) ORDER BY category, code LIMIT ?",
+        (*after, limit),
+    ).rows
+    return [Balance(*row) for row in rows]
 
 
 def list_items(transaction: Transaction, category: str | None, after: Key, limit: int) -> list[StoredItem]:

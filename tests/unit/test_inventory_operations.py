@@ -2,60 +2,15 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from importlib.resources import files
 from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from ordermgmt.clock import SystemClock
 from ordermgmt.errors import NotFound, Unavailable, UnprocessableContent
-from ordermgmt.inventory.contract import Batch, Goods, Line, Operation, Outcome
+from ordermgmt.inventory.contract import Goods
 from ordermgmt.inventory.domain import Key
-from ordermgmt.inventory.operations import Inventory
-from ordermgmt.storage import open_database
-from ordermgmt.storage.sqlite import SqliteDatabase
-from ordermgmt.threads import InlineThreads
-
-HEADPHONES = Key("electronics", "SOWH1000XM4")
-LAPTOP = Key("electronics", "APMBA132021")
-BOOK = Key("books", "978-1617295959")
-FIRST_STOCK = {LAPTOP: 32, HEADPHONES: 75, BOOK: 10, Key("books", "978-1484220498"): 10}
-
-
-@asynccontextmanager
-async def opened(folder: Path) -> AsyncIterator[tuple[Inventory, SqliteDatabase]]:
-    migrations = files("ordermgmt.inventory") / "migrations"
-    async with open_database(
-        folder / "inventory.db", migrations, threads=InlineThreads(), clock=SystemClock()
-    ) as database:
-        assert isinstance(database, SqliteDatabase)
-        yield Inventory(database), database
-
-
-def take(operation_id: str, *deltas: tuple[Key, int]) -> Operation:
-    return Operation(operation_id, tuple(Line(*key, qty) for key, qty in deltas))
-
-
-async def apply(inventory: Inventory, operations: Sequence[Operation]) -> list[Outcome]:
-    return await inventory.apply(Batch(SystemClock().now(), tuple(operations)))
-
-
-def summary(outcome: Outcome) -> tuple[object, ...]:
-    refusal = outcome.refusal
-    if refusal is None:
-        return outcome.id, "applied", outcome.created
-    return outcome.id, type(refusal), refusal.code, refusal.detail, tuple(refusal.members.items())
-
-
-async def stock(inventory: Inventory) -> dict[Key, int]:
-    page = await inventory.items()
-    return {Key(item.category, item.code): item.qty for item in page.items}
+from tests.unit.inventory_setup import BOOK, FIRST_STOCK, HEADPHONES, LAPTOP, apply, opened, stock, summary, take
 
 
 async def test_the_first_start_has_the_first_stock(tmp_path: Path) -> None:
@@ -69,6 +24,7 @@ async def test_the_first_start_has_the_first_stock(tmp_path: Path) -> None:
             "qty": 32,
         }
         await apply(inventory, [take("all", (BOOK, -10))])
+        assert (inventory.batches, inventory.operations, inventory.commits) == (1, 1, 1)
     async with opened(tmp_path) as (inventory, _):
         assert (await inventory.item(BOOK)).qty == 0
 
@@ -134,6 +90,44 @@ async def test_a_full_disk_takes_nothing_and_the_id_stays_free(tmp_path: Path) -
         assert (await inventory.item(BOOK)).qty == 9
 
 
+async def test_a_read_only_disk_takes_nothing_and_recovers(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (inventory, database):
+        database._writer.execute("PRAGMA query_only = ON")
+        for change in (apply(inventory, [take("a", (BOOK, -1))]), inventory.stock_up(BOOK, Goods("b", add=1))):
+            with pytest.raises(Unavailable, match="storage-unavailable"):
+                await change
+        assert await stock(inventory) == FIRST_STOCK
+        assert await inventory.unready() is None
+        assert (inventory.batches, inventory.operations, inventory.commits) == (0, 0, 0)
+        database._writer.execute("PRAGMA query_only = OFF")
+        (outcome,) = await apply(inventory, [take("a", (BOOK, -1))])
+        assert outcome.refusal is None
+        assert (await inventory.item(BOOK)).qty == 9
+
+
+async def test_the_balance_tells_goods_from_movements(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (inventory, _):
+        await inventory.stock_up(BOOK, Goods("a", add=5))
+        await inventory.stock_up(BOOK, Goods("b", price="1.00"))
+        await inventory.stock_up(BOOK, Goods("c", add=10**12))
+        await inventory.stock_up(Key("toys", "bear"), Goods("a1", name="Bear", price="9.90"))
+        await apply(inventory, [take("d", (BOOK, -4), (LAPTOP, 1)), take("e", (BOOK, -12))])
+        await inventory.move(take("f", (BOOK, 1)))
+        first = await inventory.balance(limit=2)
+        assert [msgspec.structs.astuple(item) for item in first.items] == [
+            ("books", "978-1484220498", 10, 0, 10),
+            ("books", "978-1617295959", 15, -3, 12),
+        ]
+        assert first.next == "books/978-1617295959"
+        rest = await inventory.balance(after=BOOK)
+        assert [msgspec.structs.astuple(item) for item in rest.items] == [
+            ("electronics", "APMBA132021", 32, 1, 33),
+            ("electronics", "SOWH1000XM4", 75, 0, 75),
+            ("toys", "bear", 0, 0, 0),
+        ]
+        assert rest.next is msgspec.UNSET
+
+
 async def test_lists_come_in_pages(tmp_path: Path) -> None:
     async with opened(tmp_path) as (inventory, _):
         seen: list[Key] = []
@@ -156,51 +150,3 @@ async def test_what_is_not_there_is_not_found(tmp_path: Path) -> None:
             await inventory.item(Key("books", "none"))
         with pytest.raises(NotFound):
             await inventory.items("toys")
-
-
-keys = st.sampled_from([*FIRST_STOCK, Key("books", "none")])
-qty = st.integers(-40, 20).filter(bool)
-batches = st.lists(
-    st.lists(
-        st.builds(
-            lambda operation_id, deltas: take(operation_id, *deltas),
-            st.sampled_from(["a", "b", "c", "d", "e", "f"]),
-            st.lists(st.tuples(keys, qty), min_size=1, max_size=3),
-        ),
-        min_size=1,
-        max_size=4,
-        unique_by=lambda operation: operation.id,
-    ),
-    max_size=6,
-)
-
-
-def effect(operation: Operation) -> dict[Key, int]:
-    deltas: dict[Key, int] = {}
-    for line in operation.lines:
-        key = Key(line.category, line.code)
-        deltas[key] = deltas.get(key, 0) + line.qty
-    return deltas
-
-
-@settings(max_examples=40, deadline=None)
-@given(batches)
-async def test_any_history_is_that_of_a_simple_model(history: Sequence[Sequence[Operation]]) -> None:
-    model = dict(FIRST_STOCK)
-    first: dict[str, tuple[dict[Key, int], tuple[object, ...]]] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        async with opened(Path(folder)) as (inventory, _):
-            for batch in history:
-                for operation, outcome in zip(batch, await apply(inventory, batch), strict=True):
-                    deltas = effect(operation)
-                    if operation.id in first:
-                        known, answer = first[operation.id]
-                        mismatch = outcome.refusal is not None and outcome.refusal.code == "operation-mismatch"
-                        assert mismatch if known != deltas else summary(outcome) == answer
-                        continue
-                    first[operation.id] = deltas, summary(outcome)
-                    fits = all(key in model and model[key] + delta >= 0 for key, delta in deltas.items())
-                    assert (outcome.refusal is None) == fits
-                    if fits:
-                        model |= {key: model[key] + delta for key, delta in deltas.items()}
-                assert await stock(inventory) == model

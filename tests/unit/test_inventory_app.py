@@ -2,92 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from functools import partial
-from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
+import msgspec
 import pytest
-import trio
 
-from ordermgmt.clock import SystemClock
-from ordermgmt.errors import Conflict, InvalidRequest, NotFound, Unauthenticated
-from ordermgmt.inventory.app import create_app
+from ordermgmt.errors import Conflict, Internal, InvalidRequest, NotFound, Unavailable
+from ordermgmt.inventory.app import MAX_BODY
 from ordermgmt.inventory.client import InventoryClient
-from ordermgmt.inventory.contract import Line, Operation
-from ordermgmt.inventory.operations import Inventory
-from ordermgmt.net import Address
-from ordermgmt.net.app import App
-from ordermgmt.net.outbound import HttpClient, open_client
-from ordermgmt.net.server import serve
-from ordermgmt.security.guard import Guard
-from ordermgmt.security.peer import Peer
-from ordermgmt.security.principal import Principal
-from ordermgmt.storage import open_database
-from ordermgmt.testing.memory import MemoryNetwork
-from ordermgmt.threads import InlineThreads
-
-HERE = Address("127.0.0.1", 9091)
-BOOK = {"category": "books", "code": "978-1617295959"}
-ALL_SCOPES = "read_inventory change_inventory manage_inventory"
-
-
-class AllScopes:
-    async def get(self) -> str:
-        return ALL_SCOPES.replace(" ", "+")
-
-    def discard(self, token: str) -> None:
-        pytest.fail(f"{token} was refused")
-
-
-async def scopes_are_the_token(token: str | None, _: Peer | None) -> Principal:
-    if token is None:
-        raise Unauthenticated("no-token")
-    return Principal("issuer", "client:order", frozenset(token.split("+")))
-
-
-@asynccontextmanager
-async def reaching(app: App) -> AsyncIterator[HttpClient]:
-    network, drain = MemoryNetwork(), trio.Event()
-    binding = await network.bind(HERE)
-    async with trio.open_nursery() as nursery, open_client(network, [HERE], tls=None) as http:
-        await nursery.start(partial(serve, app, binding.open_listener(), drain=drain))
-        yield http
-        nursery.cancel_scope.cancel()
-
-
-@asynccontextmanager
-async def inventory_at(tmp_path: Path) -> AsyncIterator[HttpClient]:
-    migrations = files("ordermgmt.inventory") / "migrations"
-    async with open_database(
-        tmp_path / "inventory.db", migrations, threads=InlineThreads(), clock=SystemClock()
-    ) as database:
-        app = create_app(Inventory(database), Guard(None, scopes_are_the_token, "inventory"))
-        async with reaching(app) as http:
-            yield http
-
-
-async def send(
-    http: HttpClient, method: str, target: str, body: object = None, headers: Mapping[str, str] | None = None
-) -> tuple[int, Any, Mapping[str, str]]:
-    content = b"" if body is None else json.dumps(body).encode()
-    sent = {"authorization": f"Bearer {ALL_SCOPES.replace(' ', '+')}", **(headers or {})}
-    if content:
-        sent.setdefault("content-type", "application/json")
-    answer = await http.request(method, target, headers=sent.items(), content=content)
-    return answer.status, json.loads(answer.content) if answer.content else None, answer.headers
-
-
-def movement(operation: str, qty: int) -> dict[str, Any]:
-    return {"operation": operation, "items": [{**BOOK, "qty": qty}]}
-
-
-async def quantity(http: HttpClient) -> object:
-    _, item, _ = await send(http, "GET", "/inventory/books/978-1617295959")
-    return item["qty"]
+from ordermgmt.inventory.contract import MAX_ACKNOWLEDGED, MAX_AGE, MAX_OPERATIONS, Batch, Line, Operation
+from tests.unit.inventory_service import ALL_SCOPES, BOOK, AllScopes, inventory_at, movement, quantity, send
+from tests.unit.inventory_setup import START, HandClock
 
 
 async def test_stock_goes_out_and_comes_back(tmp_path: Path) -> None:
@@ -158,6 +83,7 @@ async def test_reads_have_tags_and_pages(tmp_path: Path) -> None:
         ("HEAD", "/inventory", "read_inventory"),
         ("GET", "/inventory/books", "read_inventory"),
         ("GET", "/inventory/books/978-1617295959", "read_inventory"),
+        ("GET", "/balance", "read_inventory"),
         ("PUT", "/inventory/decrease", "change_inventory"),
         ("PUT", "/inventory/increase", "change_inventory"),
         ("POST", "/inventory/operations", "change_inventory"),
@@ -176,7 +102,7 @@ async def test_every_route_needs_its_scope(tmp_path: Path, method: str, target: 
 async def test_the_client_brings_outcomes_and_stock_back(tmp_path: Path) -> None:
     lines = (Line("books", "978-1617295959", -6),)
     async with inventory_at(tmp_path) as http:
-        client = InventoryClient(http, AllScopes(), SystemClock())
+        client = InventoryClient(http, AllScopes(), HandClock())
         applied, refused = await client.apply_all([Operation("a", lines), Operation("b", lines)])
         assert (applied.id, applied.refusal) == ("a", None)
         assert isinstance(refused.refusal, Conflict)
@@ -195,5 +121,45 @@ async def test_the_client_brings_outcomes_and_stock_back(tmp_path: Path) -> None
                 await client.item(category, code)
         with pytest.raises(NotFound):
             await client.items("toys")
+        balance = await client.balance(limit=2)
+        assert msgspec.structs.astuple(balance.items[1]) == ("books", "978-1617295959", 10, -6, 4)
+        assert [item.code for item in (await client.balance(after=str(balance.next))).items] == [
+            "APMBA132021",
+            "SOWH1000XM4",
+        ]
+        with pytest.raises(InvalidRequest):
+            await client.balance(limit=1001)
         with pytest.raises(InvalidRequest):
             await client.items(limit=0)
+
+
+async def test_the_client_abandons_and_acknowledges(tmp_path: Path) -> None:
+    lines = (Line("books", "978-1617295959", -6),)
+    async with inventory_at(tmp_path) as http:
+        clock = HandClock()
+        client = InventoryClient(http, AllScopes(), clock)
+        (abandoned,) = await client.apply_all([Operation("a", lines, abandon=True)])
+        assert abandoned.refusal is not None
+        assert abandoned.refusal.code == "operation-abandoned"
+        (late,) = await client.apply_all([Operation("a", lines)])
+        assert (late.refusal and late.refusal.code) == "operation-abandoned"
+        assert await client.apply_all([], ["a", "unknown"]) == []
+        clock.time -= MAX_AGE + 1
+        with pytest.raises(Unavailable, match="stale-batch"):
+            await client.apply_all([Operation("b", lines)])
+        with pytest.raises(Internal, match="there twice"):
+            await client.apply_all([Operation("b", lines)] * 2)
+        assert await quantity(http) == 10
+
+
+async def test_the_largest_batch_fits_and_one_byte_more_than_the_limit_does_not(tmp_path: Path) -> None:
+    line = Line("c" * 64, "i" * 64, -1_000_000)
+    operations = [Operation(f"{number:064}", (line,) * 16, abandon=True) for number in range(MAX_OPERATIONS)]
+    batch = Batch(START + 0.123456, tuple(operations), ("a" * 64,) * MAX_ACKNOWLEDGED)
+    body = msgspec.json.encode(batch)
+    assert len(body) <= 870_000 < MAX_BODY
+    async with inventory_at(tmp_path) as http:
+        headers = [("authorization", "Bearer change_inventory"), ("content-type", "application/json")]
+        for length, status in ((MAX_BODY, 200), (MAX_BODY + 1, 413)):
+            answer = await http.request("POST", "/inventory/operations", headers=headers, content=body.ljust(length))
+            assert answer.status == status

@@ -22,7 +22,7 @@ from ordermgmt.inventory.contract import (
     Stock,
 )
 from ordermgmt.inventory.domain import Demand, Key
-from ordermgmt.storage import Database, Transaction
+from ordermgmt.storage import OpenDatabase, Transaction
 
 __all__ = ["Inventory"]
 
@@ -35,15 +35,19 @@ class Inventory:
     Every verb raises `Unavailable` if the database cannot be used, `OutcomeUnknown` if it failed in the very commit.
     The changes are atomic under cancellation, and may be sent again under the same id whatever happened.
 
-    `batches`, `operations` and `commits` count since the start: batches that were decided, operations that had
-    an answer, from batches or alone, first or again, and transactions of changes that are on disk.
+    `batches` and `operations` count since the start: batches that were decided, and operations that had an answer, from
+    batches or alone, first or again.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: OpenDatabase) -> None:
         self._database = database
         self.batches = 0
         self.operations = 0
-        self.commits = 0
+
+    @property
+    def commits(self) -> int:
+        """How many COMMITs there were since the start."""
+        return self._database.commits
 
     async def apply(self, batch: Batch) -> list[Outcome]:
         """Decide each operation by itself, all lines or none, and return the outcomes in the same order.
@@ -67,14 +71,14 @@ class Inventory:
 
         outcomes = await self._database.write(decide)
         self.batches += 1
-        self._count(len(outcomes))
+        self.operations += len(outcomes)
         return outcomes
 
     async def move(self, operation: Operation) -> Outcome:
         """Decide one operation that came without a date. It is decided as in `apply`, and never forgotten."""
         demands = [domain.demand(operation)]
         (outcome,) = await self._database.write(lambda tx: _decide(tx, demands, None, tx.now()))
-        self._count(1)
+        self.operations += 1
         return outcome
 
     async def stock_up(self, key: Key, goods: Goods) -> Outcome:
@@ -95,7 +99,7 @@ class Inventory:
             return outcome
 
         outcome = await self._database.write(decide)
-        self._count(1)
+        self.operations += 1
         return outcome
 
     async def item(self, key: Key) -> Item:
@@ -120,10 +124,6 @@ class Inventory:
         found = await self._database.read(lambda transaction: store.list_balances(transaction, start, limit + 1))
         page = tuple(found[:limit])
         return Balances(page, _next(page, len(found)))
-
-    def _count(self, operations: int) -> None:
-        self.operations += operations
-        self.commits += 1
 
     async def unready(self) -> str | None:
         """Return why no verb would work now, or None."""

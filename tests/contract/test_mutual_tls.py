@@ -196,7 +196,37 @@ async def test_the_gateway_may_read_stock_but_not_change_it(tmp_path: Path, auto
         for target in ("/inventory/decrease", "/inventory/increase", ITEM):
             refused = await system.request("inventory", "PUT", target, token=token, json=TAKE_ONE, identity="gateway")
             assert refused.status == 403
+        acknowledgement = {"sent_at": START, "acknowledged": ["op-1"]}
+        refused = await system.request(
+            "inventory", "POST", "/inventory/operations", token=token, json=acknowledgement, identity="gateway"
+        )
+        assert refused.status == 403
         assert json.loads((await system.request("gateway", "GET", ITEM)).content)["qty"] == 10
+
+
+async def test_the_order_service_may_change_stock_but_not_add_goods(
+    tmp_path: Path, autojump_clock: trio.abc.Clock
+) -> None:
+    goods = {"operation": "op-1", "add": 1}
+    async with running_system(tmp_path) as system:
+        token = await system.bound_token("order")
+        refused = await system.request("inventory", "PUT", ITEM, token=token, json=goods, identity="order")
+        assert refused.status == 403
+        batch = {"sent_at": system.runtime.clock.now(), "acknowledged": ["op-1"]}
+        taken = await system.request(
+            "inventory", "POST", "/inventory/operations", token=token, json=batch, identity="order"
+        )
+        assert (taken.status, json.loads(taken.content)) == (200, {"results": []})
+        answer = await system.request("inventory", "GET", "/balance?limit=1", token=token, identity="order")
+        assert json.loads(answer.content)["items"] == [
+            {"category": "books", "code": "978-1484220498", "adjusted": 10, "moved": 0, "qty": 10}
+        ]
+
+
+async def test_nobody_outside_sees_the_balance(tmp_path: Path, autojump_clock: trio.abc.Clock) -> None:
+    async with running_system(tmp_path) as system:
+        for target in ("/balance", "/inventory/balance"):
+            assert (await system.request("gateway", "GET", target)).status == 404
 
 
 async def test_a_caller_refuses_a_server_that_is_another_service(

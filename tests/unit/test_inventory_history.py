@@ -6,6 +6,7 @@ import tempfile
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import trio
@@ -69,7 +70,9 @@ class Decided:
 class History(RuleBasedStateMachine):
     """A sender that keeps its promise: what it has acknowledged it sends no more. Copies of the past may still come."""
 
-    nursery: trio.Nursery
+    nursery: ClassVar[trio.Nursery]
+    met: ClassVar[set[str | None]]
+    """What operations came to, and `forgotten` if one was, in all examples."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -89,6 +92,7 @@ class History(RuleBasedStateMachine):
         return outcomes
 
     def _check(self, operation: Operation, outcome: Outcome, *, dated: bool) -> None:
+        self.met.add(code(outcome))
         asked = {Key(line.category, line.code): line.qty for line in operation.lines}
         known = self.decided.get(operation.id)
         if known is not None:
@@ -186,13 +190,16 @@ class History(RuleBasedStateMachine):
     def only_what_was_acknowledged_is_forgotten(self) -> None:
         kept = {row[0] for row in self.open.database._reader.execute("SELECT id FROM operation")}
         needed = {one.operation.id for one in self.decided.values() if not (one.dated and one.acknowledged)}
+        self.met.update(["forgotten"] if self.decided.keys() - kept else [])
         assert needed | self.goods.keys() <= kept <= self.decided.keys() | self.goods.keys()
 
 
 async def test_any_history_is_that_of_a_simple_model(nursery: trio.Nursery) -> None:
     class Here(History):
-        pass
+        met: ClassVar[set[str | None]] = set()
 
     Here.nursery = nursery
     size = settings(max_examples=40, stateful_step_count=30, deadline=None)
     await trio.to_thread.run_sync(partial(run_state_machine_as_test, Here, settings=size))
+    refusals = {"out-of-stock", "unknown-item", "operation-mismatch", "operation-abandoned"}
+    assert refusals | {None, "forgotten"} <= Here.met

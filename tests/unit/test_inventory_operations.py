@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import trio
 
 from ordermgmt.errors import NotFound, Unavailable, UnprocessableContent
 from ordermgmt.inventory.contract import Goods
@@ -24,7 +25,6 @@ async def test_the_first_start_has_the_first_stock(tmp_path: Path) -> None:
             "qty": 32,
         }
         await apply(inventory, [take("all", (BOOK, -10))])
-        assert (inventory.batches, inventory.operations, inventory.commits) == (1, 1, 1)
     async with opened(tmp_path) as (inventory, _):
         assert (await inventory.item(BOOK)).qty == 0
 
@@ -92,13 +92,14 @@ async def test_a_full_disk_takes_nothing_and_the_id_stays_free(tmp_path: Path) -
 
 async def test_a_read_only_disk_takes_nothing_and_recovers(tmp_path: Path) -> None:
     async with opened(tmp_path) as (inventory, database):
+        before = inventory.commits
         database._writer.execute("PRAGMA query_only = ON")
         for change in (apply(inventory, [take("a", (BOOK, -1))]), inventory.stock_up(BOOK, Goods("b", add=1))):
             with pytest.raises(Unavailable, match="storage-unavailable"):
                 await change
         assert await stock(inventory) == FIRST_STOCK
         assert await inventory.unready() is None
-        assert (inventory.batches, inventory.operations, inventory.commits) == (0, 0, 0)
+        assert (inventory.batches, inventory.operations, inventory.commits) == (0, 0, before)
         database._writer.execute("PRAGMA query_only = OFF")
         (outcome,) = await apply(inventory, [take("a", (BOOK, -1))])
         assert outcome.refusal is None
@@ -126,6 +127,25 @@ async def test_the_balance_tells_goods_from_movements(tmp_path: Path) -> None:
             ("toys", "bear", 0, 0, 0),
         ]
         assert rest.next is msgspec.UNSET
+
+
+async def test_batches_operations_and_commits_are_counted(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (inventory, _):
+
+        async def buy(number: int) -> None:
+            await apply(inventory, [take(f"{number}", (HEADPHONES, -1)), take(f"other-{number}", (HEADPHONES, -1))])
+
+        before = inventory.commits
+        async with trio.open_nursery() as nursery:
+            for number in range(20):
+                nursery.start_soon(buy, number)
+        assert (inventory.batches, inventory.operations) == (20, 40)
+        assert 1 <= inventory.commits - before < 20
+        before = inventory.commits
+        await inventory.move(take("0", (HEADPHONES, -1)))
+        await inventory.stock_up(BOOK, Goods("goods", add=1))
+        assert (inventory.batches, inventory.operations, inventory.commits) == (20, 42, before + 2)
+        assert (await inventory.item(HEADPHONES)).qty == 35
 
 
 async def test_lists_come_in_pages(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import os
 import secrets
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -27,6 +27,8 @@ from ordermgmt.inventory.domain import Key
 from ordermgmt.inventory.main import open_inventory
 from ordermgmt.inventory.operations import Inventory
 from ordermgmt.net import TcpNetwork
+from ordermgmt.order.main import open_journal
+from ordermgmt.order.operations import Journal
 from ordermgmt.pki import files as pki
 from ordermgmt.placement import data_folder
 from ordermgmt.processes import in_own_process, work_with
@@ -41,6 +43,7 @@ from ordermgmt.threads import WorkerThreads
 
 __all__ = ["main"]
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 ENDED_BY_SIGNAL = 130
@@ -165,6 +168,32 @@ def inventory_restock(config_file: Path | None, category: str, code: str, qty: i
     _stock_up(_config(config_file), category, code, {"add": qty}, guide=guide)
 
 
+@main.group()
+def journal() -> None:
+    """The changes of orders that have no outcome yet, also while the suite is running."""
+
+
+@journal.command("list")
+@config_option
+@click.option("--guide", is_flag=True, help="The journal of the replay profile.")
+def journal_list(config_file: Path | None, *, guide: bool) -> None:
+    """List them, oldest first: those that are stuck wait for a retry."""
+    now = SystemClock().now()
+    for entry in _with_journal(_config(config_file), guide=guide, verb=Journal.unfinished):
+        about = f"{entry.state:<8}{entry.kind:<7} order {entry.order_id}  {max(now - entry.created_at, 0):.0f} s old"
+        click.echo(f"{entry.id}  {about}, attempt {entry.attempt}  {entry.reason or 'no answer yet'}")
+
+
+@journal.command("retry")
+@config_option
+@click.option("--guide", is_flag=True, help="The journal of the replay profile.")
+@click.argument("operation")
+def journal_retry(config_file: Path | None, operation: str, *, guide: bool) -> None:
+    """Have OPERATION taken up at once. One that is over a minute old is closed if it was not done."""
+    _with_journal(_config(config_file), guide=guide, verb=lambda opened: opened.retry(operation))
+    click.echo(f"{operation} will be tried again by the running suite, or when it starts")
+
+
 async def _run(make_suite: Callable[[], Suite]) -> bool:
     """Run until a signal; False if a second one ended it."""
     stop = trio.Event()
@@ -196,9 +225,22 @@ def _make_certificates(config: Config, services: Sequence[str]) -> None:
 
 
 def _with_inventory(config: Config, *, guide: bool, verb: Callable[[Inventory], Awaitable[T]]) -> T:
+    return _with(open_inventory, config, guide=guide, verb=verb)
+
+
+def _with_journal(config: Config, *, guide: bool, verb: Callable[[Journal], Awaitable[T]]) -> T:
+    return _with(open_journal, config, guide=guide, verb=verb)
+
+
+def _with(
+    opener: Callable[[Path, Runtime], AbstractAsyncContextManager[S]],
+    config: Config,
+    *,
+    guide: bool,
+    verb: Callable[[S], Awaitable[T]],
+) -> T:
     async def call() -> T:
-        folder = data_folder(config, guide=guide)
-        async with open_inventory(folder, _runtime()) as opened:
+        async with opener(data_folder(config, guide=guide), _runtime()) as opened:
             return await verb(opened)
 
     with _one_line():

@@ -109,6 +109,8 @@ class OrderConfig(Section, frozen=True):
     """Seconds that one request to the inventory service may take."""
     trust_sts: bool = True
     """Whether tokens of the suite's own STS are accepted. Without them users come from `issuers` only."""
+    patience: float = 15.0
+    """Seconds that a client waits for the outcome of a change; then it is answered 504, and the change goes on."""
     issuers: tuple[IssuerConfig, ...] = ()
     """Issuers that are trusted besides the STS, or in its place."""
 

@@ -20,7 +20,12 @@ from ordermgmt.security.guard import Guard, public, require
 __all__ = ["create_app"]
 
 MAX_QUERY = 2048
-_PARAMETERS: dict[str, Callable[[str], bool]] = {"order_id": is_order_id, "category": is_name, "code": is_name}
+_PARAMETERS: dict[str, Callable[[str], bool]] = {
+    "order_id": is_order_id,
+    "operation_id": is_order_id,
+    "category": is_name,
+    "code": is_name,
+}
 
 
 def create_app(forwarder: Forwarder, guard: Guard) -> QuartTrio:
@@ -46,7 +51,7 @@ def _view(forwarder: Forwarder, route: Route, *, authenticated: bool) -> Callabl
                 route=route,
                 method=request.method,
                 target=_target(route, parameters),
-                headers={name.lower(): value for name, value in request.headers.items()},
+                headers={name.lower(): ", ".join(request.headers.getlist(name)) for name, _ in request.headers},
                 content=await read_body(),
                 subject_token=bearer_token(request.headers.getlist("authorization")) if authenticated else None,
             )

@@ -23,6 +23,8 @@ ROUTES = (
     Route("/order", "order", authenticated=("GET", "POST")),
     Route("/order/<order_id>", "order", authenticated=("PUT", "DELETE"), public=("GET",)),
     Route("/order/<order_id>/history", "order", authenticated=("GET",)),
+    Route("/journal", "order", authenticated=("GET",)),
+    Route("/journal/<operation_id>/retry", "order", authenticated=("POST",)),
     Route("/inventory", "inventory", public=("GET",)),
     Route("/inventory/<category>", "inventory", public=("GET",)),
     Route("/inventory/<category>/<code>", "inventory", public=("GET",)),

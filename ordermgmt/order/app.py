@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from datetime import UTC, datetime
+from http import HTTPStatus
 
 import msgspec
 from quart import Response, request
@@ -13,9 +14,10 @@ from quart_trio import QuartTrio
 from ordermgmt.errors import InvalidRequest, NotFound
 from ordermgmt.ids import is_order_id
 from ordermgmt.net.app import new_app, read_json
-from ordermgmt.order import contract, domain
+from ordermgmt.order import contract, domain, idempotency
 from ordermgmt.order.domain import Actor, StoredOrder
-from ordermgmt.order.operations import Orders
+from ordermgmt.order.journal import Entry, State
+from ordermgmt.order.operations import Journal, Orders
 from ordermgmt.order.store import ChangeRow
 from ordermgmt.security.guard import Guard, current_principal, public, require
 
@@ -33,9 +35,9 @@ def create_app(orders: Orders, guard: Guard, *, public_url: str) -> QuartTrio:
     @app.post(contract.ORDERS_PATH)
     @require(contract.ADD_ORDER)
     async def create() -> Response:
-        order = await orders.create(await read_json(contract.CreateOrder), _actor())
-        location = f"{public_url}/order/{order.id}"
-        return _status(order.id, "created", 201, {"location": location, "etag": domain.etag(order)})
+        done = await orders.create(await read_json(contract.CreateOrder), _actor(), _key())
+        location = f"{public_url}/order/{done.order_id}"
+        return _status(done.order_id, "created", 201, {"location": location, "etag": domain.etag(done.version)})
 
     @app.get(contract.ORDERS_PATH)
     @require()
@@ -49,7 +51,7 @@ def create_app(orders: Orders, guard: Guard, *, public_url: str) -> QuartTrio:
     @public
     async def read(order_id: str) -> Response:
         order = await orders.read(_order_id(order_id))
-        tag = domain.etag(order)
+        tag = domain.etag(order.version)
         if request.if_none_match.contains_weak(str(order.version)):  # RFC 9110 section 13.1.2
             response = Response(b"", 304, {"etag": tag})
             # A length here would have to be that of the 200 (RFC 9110 section 8.6).
@@ -61,14 +63,14 @@ def create_app(orders: Orders, guard: Guard, *, public_url: str) -> QuartTrio:
     @require(contract.UPDATE_ORDER)
     async def update(order_id: str) -> Response:
         wanted = await read_json(contract.UpdateOrder)
-        order = await orders.update(_order_id(order_id), wanted, _actor(), request.headers.get("if-match"))
-        return _status(order.id, "updated", headers={"etag": domain.etag(order)})
+        done = await orders.update(_order_id(order_id), wanted, _actor(), _if_match(), _key())
+        return _status(done.order_id, "updated", headers={"etag": domain.etag(done.version)})
 
     @app.delete(contract.ORDER_PATH)
     @require(contract.CANCEL_ORDER)
     async def cancel(order_id: str) -> Response:
-        await orders.cancel(_order_id(order_id), _actor(), request.headers.get("if-match"))
-        return _status(order_id, "removed")
+        done = await orders.cancel(_order_id(order_id), _actor(), _if_match(), _key())
+        return _status(done.order_id, "removed")
 
     @app.get(contract.HISTORY_PATH)
     @require()
@@ -77,13 +79,35 @@ def create_app(orders: Orders, guard: Guard, *, public_url: str) -> QuartTrio:
         changes = await orders.history(_order_id(order_id), _actor(), all_orders=everyone)
         return _json(contract.OrderHistory(order_id, tuple(_change(change) for change in changes)))
 
+    _add_journal(app, orders.journal)
     guard.protect(app)
     return app
+
+
+def _add_journal(app: QuartTrio, journal: Journal) -> None:
+    @app.get(contract.JOURNAL_PATH)
+    @require(contract.OPERATE)
+    async def unfinished() -> Response:
+        return _json(contract.Journal(tuple(_operation(entry) for entry in await journal.unfinished())))
+
+    @app.post(contract.RETRY_PATH)
+    @require(contract.OPERATE)
+    async def retry(operation_id: str) -> Response:
+        await journal.retry(operation_id)
+        return _json(contract.Status(f"Operation '{operation_id}' will be tried again."), HTTPStatus.ACCEPTED)
 
 
 def _actor() -> Actor:
     principal = current_principal()
     return Actor(principal.iss, principal.sub, principal.actor)
+
+
+def _key() -> str | None:
+    return idempotency.parse(request.headers.getlist("idempotency-key"))
+
+
+def _if_match() -> str | None:
+    return ", ".join(request.headers.getlist("if-match")) or None  # a list may be sent in parts (RFC 9110 section 5.3)
 
 
 def _order_id(text: str) -> str:
@@ -124,6 +148,21 @@ def _summary(order: StoredOrder) -> contract.OrderSummary:
 def _change(row: ChangeRow) -> contract.Change:
     actor = row.actor
     return contract.Change(row.version, row.action, _when(row.at), actor.iss, actor.sub, actor.via, row.name, row.items)
+
+
+def _operation(entry: Entry) -> contract.Operation:
+    return contract.Operation(
+        id=entry.id,
+        kind=entry.kind,
+        order=entry.order_id,
+        state="stuck" if entry.state is State.STUCK else "pending",
+        issuer=entry.actor.iss,
+        subject=entry.actor.sub,
+        created=_when(entry.created_at),
+        attempt=entry.attempt,
+        next_attempt=_when(entry.lease_until),
+        reason=str(entry.reason) if entry.reason is not None else None,
+    )
 
 
 def _when(seconds: float) -> str:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
 __all__ = [
     "AUDIENCE",
     "HISTORY_PATH",
+    "JOURNAL_PATH",
     "MAX_ITEMS",
     "MAX_PAGE",
     "ORDERS_PATH",
     "ORDER_PATH",
+    "RETRY_PATH",
     "Change",
     "CreateOrder",
     "Item",
+    "Journal",
+    "Operation",
     "Order",
     "OrderHistory",
     "OrderList",
@@ -30,6 +34,9 @@ AUDIENCE = "order"
 ORDERS_PATH = "/order"
 ORDER_PATH = "/order/<order_id>"
 HISTORY_PATH = "/order/<order_id>/history"
+JOURNAL_PATH = "/journal"
+"""Not below /order, where it would take the place of an order with this id."""
+RETRY_PATH = "/journal/<operation_id>/retry"
 
 MAX_ITEMS = 100
 MAX_QTY = 1_000_000
@@ -39,6 +46,7 @@ ADD_ORDER = "add_order"
 UPDATE_ORDER = "update_order"
 CANCEL_ORDER = "cancel_order"
 READ_ALL_ORDERS = "read_all_orders"
+OPERATE = "operate"
 
 _PRINTABLE = r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]"
 
@@ -118,6 +126,30 @@ class OrderHistory(msgspec.Struct, frozen=True):
 
     id: str
     changes: tuple[Change, ...]
+
+
+class Operation(msgspec.Struct, frozen=True):
+    """A change of an order that has no outcome yet. `next_attempt` is when it may be taken up; times are RFC 3339.
+
+    `reason` is why the last attempt came to nothing, null before it ended. `stuck` waits for a retry by hand.
+    """
+
+    id: str
+    kind: Literal["create", "update", "cancel"]
+    order: str
+    state: Literal["pending", "stuck"]
+    issuer: str
+    subject: str
+    created: str
+    attempt: int
+    next_attempt: str
+    reason: str | None
+
+
+class Journal(msgspec.Struct, frozen=True):
+    """Answer of GET /journal: the unfinished operations, oldest first."""
+
+    operations: tuple[Operation, ...]
 
 
 class Status(msgspec.Struct, frozen=True):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from importlib.resources import files
 from pathlib import Path
 
@@ -16,33 +17,45 @@ from ordermgmt.net.outbound import HttpClient, open_client
 from ordermgmt.net.server import serve
 from ordermgmt.order.app import create_app
 from ordermgmt.order.contract import ADD_ORDER, AUDIENCE, CANCEL_ORDER, UPDATE_ORDER
-from ordermgmt.order.operations import Orders
-from ordermgmt.runtime import ServiceContext
+from ordermgmt.order.operations import Journal, Orders
+from ordermgmt.runtime import Runtime, ServiceContext
 from ordermgmt.security.guard import Guard, Require
 from ordermgmt.security.issuers import read_issuers
 from ordermgmt.security.jwks import JwksClient, fetch_over
 from ordermgmt.security.tls import PublicTls, server_context
 from ordermgmt.security.tokens import TrustedIssuer
 from ordermgmt.security.verifier import TokenVerifier
-from ordermgmt.storage import open_database
+from ordermgmt.storage import Database, open_database
 from ordermgmt.sts.client import BoundToken, StsClient
 from ordermgmt.sts.contract import GUIDE_JWKS_PATH, ORDER_SCOPES
 
-__all__ = ["run"]
+__all__ = ["open_journal", "run"]
 
 STS_ALGORITHMS = ("ES256", "RS256")
 """What the STS signs with, whichever it is configured to: a key still has only one of them."""
 GUIDE_SCOPES = (ADD_ORDER, UPDATE_ORDER, CANCEL_ORDER)
 
 
+@asynccontextmanager
+async def open_journal(data: Path, runtime: Runtime) -> AsyncIterator[Journal]:
+    """Open the journal in the folder `data`, also while the service runs; leaving the block closes it.
+
+    Raises StartError if it cannot be used.
+    """
+    async with _open_database(data, runtime) as database:
+        yield Journal(database)
+
+
+def _open_database(data: Path, runtime: Runtime) -> AbstractAsyncContextManager[Database]:
+    migrations = files("ordermgmt.order") / "migrations"
+    return open_database(data / "order.sqlite", migrations, threads=runtime.threads, clock=runtime.clock)
+
+
 async def run(context: ServiceContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
     """Serve orders until `context.drain` is set and what is in flight is answered."""
     endpoints, credential, runtime = context.endpoints, context.credential, context.runtime
-    migrations = files("ordermgmt.order") / "migrations"
     async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(
-            open_database(context.data / "order.sqlite", migrations, threads=runtime.threads, clock=runtime.clock)
-        )
+        database = await stack.enter_async_context(_open_database(context.data, runtime))
         sts_http = await stack.enter_async_context(context.open_client("sts", endpoints.sts))
         sts = StsClient(await stack.enter_async_context(context.open_client("sts", endpoints.sts_mtls)), context.name)
         inventory_http = await stack.enter_async_context(context.open_client(INVENTORY, endpoints.inventory))
@@ -62,8 +75,10 @@ async def run(context: ServiceContext, *, task_status: trio.TaskStatus[None] = t
                 entropy=runtime.entropy,
                 nursery=changes,
                 timeout=context.config.order.inventory_timeout,
+                patience=context.config.order.patience,
             )
             context.readiness[context.name] = orders.unready_reason
+            await background.start(orders.run)
             await serve(
                 create_app(orders, Guard(Require(), verifier.verify, AUDIENCE), public_url=endpoints.order_url),
                 context.bindings["listen"].open_listener(),
@@ -72,6 +87,7 @@ async def run(context: ServiceContext, *, task_status: trio.TaskStatus[None] = t
                 drain_timeout=context.drain_timeout,
                 task_status=task_status,
             )
+            orders.stop_recovery()
         background.cancel_scope.cancel()
 
 

@@ -2,35 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol, TypeVar
+from dataclasses import dataclass
 
 import trio
 
 from ordermgmt.clock import Clock
-from ordermgmt.errors import Conflict, Error, NotFound, OutcomeUnknown, Unavailable
+from ordermgmt.errors import Conflict, NotFound, Unavailable
 from ordermgmt.ids import Entropy, new_id
-from ordermgmt.inventory.contract import Line, Operation, Outcome
-from ordermgmt.order import domain, store
+from ordermgmt.order import changes, domain, idempotency, journal, journal_store, store
 from ordermgmt.order.contract import CreateOrder, UpdateOrder
+from ordermgmt.order.dispatch import Dispatcher, StockKeeper
 from ordermgmt.order.domain import Actor, StoredOrder
+from ordermgmt.order.idempotency import IdempotencyKey
+from ordermgmt.order.journal import Ask, Backlog, Entry, Plan, State
+from ordermgmt.order.settlement import Settlement
 from ordermgmt.storage import Database, Transaction
-from ordermgmt.telemetry.logs import get_logger
 
-__all__ = ["Orders", "Page", "StockKeeper"]
+__all__ = ["Done", "Journal", "Orders", "Page", "StockKeeper"]
 
-T = TypeVar("T")
-MAX_RUNNING = 512
-"""Changes under way at once: at about 20 kB each, 10 MB. One more is answered 503."""
+MAX_LISTED = 1000
+"""Entries that a list of the journal shows."""
 
 
-class StockKeeper(Protocol):
-    """Whoever keeps the stock: the inventory service's client."""
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A change that was made: of which order, and the version that it has now (had last, after a cancel)."""
 
-    async def apply_all(self, operations: Sequence[Operation]) -> list[Outcome]:
-        """Decide each operation once, whatever the number of calls. Raises Unavailable, OutcomeUnknown."""
-        ...
+    order_id: str
+    version: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +43,12 @@ class Page:
 class Orders:
     """Orders in a database, with their goods taken from a stock keeper; both stay the caller's.
 
-    A change runs in `nursery`, not in the request that asked for it: a caller that is cancelled ends its own
-    wait, never the change. `timeout` is what the stock keeper has for one answer, in seconds.
+    A change is written down first and then belongs to `nursery`, not to the request that asked for it: a caller that
+    is cancelled ends its own wait, never the change. `timeout` is what the stock keeper has for one request,
+    `patience` how long a caller waits for the outcome, in seconds. `run` must be running.
+
+    Every change raises Unavailable if it was not done and never will be, and OutcomeUnknown if nobody knows in time.
+    With a key, asking again joins the change or returns what it came to.
     """
 
     def __init__(
@@ -57,91 +60,67 @@ class Orders:
         entropy: Entropy,
         nursery: trio.Nursery,
         timeout: float,
+        patience: float,
     ) -> None:
+        self.journal = Journal(database)
+        # Half a request's time to wait for one, so that it ends before the lease does.
+        self.dispatcher = Dispatcher(stock, timeout=timeout, patience=timeout / 2, clock=clock)
+        self._settlement = Settlement(
+            database,
+            self.dispatcher,
+            holder=new_id(entropy),
+            lease=1.5 * timeout,
+            clock=clock,
+            nursery=nursery,
+        )
         self._database = database
-        self._stock = stock
         self._clock = clock
         self._entropy = entropy
-        self._nursery = nursery
-        self._timeout = timeout
-        self._running = 0
-        self._log = get_logger("order")
+        self._patience = patience
 
-    async def create(self, wanted: CreateOrder, actor: Actor) -> StoredOrder:
-        """Take the goods and store the order. Raises Conflict, UnprocessableContent, Unavailable, OutcomeUnknown."""
+    @property
+    def backlog(self) -> Backlog:
+        """Changes without an outcome, as of the last look of a second ago."""
+        return self._settlement.backlog
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Ask inventory, and take up what was left behind, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            await nursery.start(self.dispatcher.run)
+            await nursery.start(self._settlement.run)
+            task_status.started()
+
+    def stop_recovery(self) -> None:
+        """Take up nothing more, so that the nursery ends when the attempts under way do."""
+        self._settlement.stop()
+
+    async def create(self, wanted: CreateOrder, actor: Actor, key: str | None = None) -> Done:
+        """Take the goods and store the order. Raises Conflict, UnprocessableContent."""
         domain.check_items(wanted.items)
         order_id = wanted.id if wanted.id is not None else new_id(self._entropy)
+        named = IdempotencyKey(key, idempotency.fingerprint("", wanted)) if key is not None else None
+        return await self._change(Ask("create", order_id, actor, named, None, wanted.name, wanted.items))
 
-        async def change() -> StoredOrder:
-            if await self._database.read(lambda tx: store.find(tx, order_id)) is not None:
-                raise _exists(order_id)
-            deltas = domain.net_deltas((), wanted.items)
-            await self._move(deltas)
-            now = self._clock.now()
+    async def update(
+        self, order_id: str, wanted: UpdateOrder, actor: Actor, if_match: str | None, key: str | None = None
+    ) -> Done:
+        """Exchange the goods and store the order as it shall be.
 
-            def commit(tx: Transaction) -> StoredOrder:
-                if store.find(tx, order_id) is not None:
-                    raise _exists(order_id)
-                version = store.next_version(tx)
-                order = StoredOrder(order_id, wanted.name, wanted.items, actor.iss, actor.sub, version, now, now)
-                store.insert(tx, order)
-                store.record(tx, order, "created", actor, now)
-                return order
+        Raises NotFound, PreconditionFailed, Conflict, UnprocessableContent.
+        """
+        domain.check_items(wanted.items)
+        named = IdempotencyKey(key, idempotency.fingerprint(order_id, wanted)) if key is not None else None
+        return await self._change(Ask("update", order_id, actor, named, if_match, wanted.name, wanted.items))
 
-            return await self._commit_or_give_back(commit, deltas)
-
-        return await self._apart(change)
+    async def cancel(self, order_id: str, actor: Actor, if_match: str | None, key: str | None = None) -> Done:
+        """Give the goods back and remove the order. Raises NotFound, PreconditionFailed, Conflict."""
+        named = IdempotencyKey(key, idempotency.fingerprint(order_id)) if key is not None else None
+        return await self._change(Ask("cancel", order_id, actor, named, if_match))
 
     async def read(self, order_id: str) -> StoredOrder:
         """Return an order. Raises NotFound."""
         found = await self._database.read(lambda tx: store.find(tx, order_id))
         return domain.require_visible(found, order_id)
-
-    async def update(self, order_id: str, wanted: UpdateOrder, actor: Actor, if_match: str | None) -> StoredOrder:
-        """Exchange the goods and store the order as it shall be.
-
-        Raises NotFound, PreconditionFailed, Conflict, UnprocessableContent, Unavailable, OutcomeUnknown.
-        """
-        domain.check_items(wanted.items)
-
-        async def change() -> StoredOrder:
-            held = await self.read(order_id)
-            domain.check_if_match(if_match, held)
-            deltas = domain.net_deltas(held.items, wanted.items)
-            await self._move(deltas)
-            now = self._clock.now()
-
-            def commit(tx: Transaction) -> StoredOrder:
-                order = replace(
-                    held, name=wanted.name, items=wanted.items, version=store.next_version(tx), updated_at=now
-                )
-                if not store.update(tx, order, replaces=held.version):
-                    raise _changed(order_id)
-                store.record(tx, order, "updated", actor, now)
-                return order
-
-            return await self._commit_or_give_back(commit, deltas)
-
-        return await self._apart(change)
-
-    async def cancel(self, order_id: str, actor: Actor, if_match: str | None) -> None:
-        """Remove the order, then give its goods back. Raises NotFound, PreconditionFailed, Conflict, Unavailable."""
-
-        async def change() -> None:
-            held = await self.read(order_id)
-            domain.check_if_match(if_match, held)
-            deltas = domain.net_deltas(held.items, ())
-            await self._move(deltas)
-            now = self._clock.now()
-
-            def commit(tx: Transaction) -> None:
-                store.record(tx, replace(held, version=store.next_version(tx)), "cancelled", actor, now)
-                if not store.delete(tx, order_id, version=held.version):
-                    raise _changed(order_id)
-
-            await self._commit_or_give_back(commit, deltas)
-
-        await self._apart(change)
 
     async def newest(self, owner: Actor | None, *, before: int | None, limit: int) -> Page:
         """Return a page of orders: those of `owner`, or of everybody if None."""
@@ -169,61 +148,58 @@ class Orders:
             return str(error)
         return None
 
-    async def _move(self, deltas: Mapping[tuple[str, str], int]) -> None:
-        if not deltas:
-            return
-        lines = tuple(Line(category, code, delta) for (category, code), delta in deltas.items())
-        operation = Operation(new_id(self._entropy), lines)
-        try:
-            with trio.fail_after(self._timeout):
-                (outcome,) = await self._stock.apply_all([operation])
-        except trio.TooSlowError as error:
-            raise OutcomeUnknown("outcome-unknown", "the inventory service did not answer in time") from error
-        if outcome.refusal is not None:
-            raise outcome.refusal
+    async def _change(self, ask: Ask) -> Done:
+        entry_id, claimed_at = new_id(self._entropy), self._clock.now()
+        settlement = self._settlement
 
-    async def _commit_or_give_back(
-        self, commit: Callable[[Transaction], T], deltas: Mapping[tuple[str, str], int]
-    ) -> T:
-        try:
-            return await self._database.write(commit)
-        except Error as error:
-            failure = error
-        await self._move({key: -delta for key, delta in deltas.items()})
-        raise failure
+        def intend(tx: Transaction) -> Entry:
+            now = tx.now()
+            draft = Entry(
+                id=entry_id,
+                kind=ask.kind,
+                order_id=ask.order_id,
+                plan=Plan(ask.name, ask.items, {}, None),
+                version=None,
+                actor=ask.actor,
+                key=ask.key,
+                created_at=now,
+                state=State.PENDING,
+                reason=None,
+                holder=settlement.holder,
+                lease_until=now + settlement.lease,
+                attempt=1,
+            )
+            return changes.intend(tx, ask, draft)
 
-    async def _apart(self, change: Callable[[], Awaitable[T]]) -> T:
-        if self._running >= MAX_RUNNING:
-            raise Unavailable("busy", "too many changes are under way", retry_after=1)
-        done = trio.Event()
-        result: list[T] = []
-        failure: list[Exception] = []
-
-        async def run() -> None:
-            try:
-                result.append(await change())
-            except Error as error:
-                failure.append(error)
-            except Exception as error:  # noqa: BLE001 - a fault of one change must not end the others
-                self._log.exception("change-failed")
-                failure.append(error)
-            finally:
-                self._running -= 1
-                done.set()
-
-        self._running += 1
-        self._nursery.start_soon(run)
-        await done.wait()
-        if failure:
-            raise failure[0]
-        if not result:
-            raise OutcomeUnknown("outcome-unknown", "the service stopped before the outcome was known", retry_after=1)
-        return result[0]
+        with settlement.admission():
+            entry = await self._database.write(intend)
+            # No checkpoint from here on until the entry is in the nursery's hands.
+            started = entry.id == entry_id and not entry.state.is_final
+            if started:
+                settlement.start(entry, claimed_at=claimed_at)
+        if not entry.state.is_final:
+            entry = await settlement.outcome(entry, patience=self._patience, started=started)
+        return Done(entry.order_id, journal.outcome(entry))
 
 
-def _exists(order_id: str) -> Conflict:
-    return Conflict("order-exists", f"order '{order_id}' exists already")
+class Journal:
+    """The unfinished entries of the journal, for operators. The database stays the caller's."""
 
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
-def _changed(order_id: str) -> Conflict:
-    return Conflict("order-changed", f"order '{order_id}' was changed by somebody else at the same time", retry_after=1)
+    async def unfinished(self) -> list[Entry]:
+        """Return the entries without an outcome, oldest first, at most MAX_LISTED."""
+        return await self._database.read(lambda tx: journal_store.unfinished(tx, MAX_LISTED))
+
+    async def retry(self, entry_id: str) -> None:
+        """Have an entry taken up at once, a stuck one, too. Raises NotFound, or Conflict if it has its outcome."""
+
+        def write(tx: Transaction) -> None:
+            if journal_store.retry(tx, entry_id, tx.now()):
+                return
+            if journal_store.find(tx, entry_id) is None:
+                raise NotFound("no-such-operation", f"the journal has no operation '{entry_id}'")
+            raise Conflict("operation-finished", f"operation '{entry_id}' has its outcome already")
+
+        await self._database.write(write)

@@ -10,9 +10,21 @@ import msgspec
 
 from ordermgmt.order.contract import Item
 from ordermgmt.order.domain import Actor, StoredOrder
+from ordermgmt.order.journal import Entry
 from ordermgmt.storage import Transaction
 
-__all__ = ["ChangeRow", "change_rows", "delete", "find", "insert", "newest", "next_version", "record", "update"]
+__all__ = [
+    "ChangeRow",
+    "change_rows",
+    "delete",
+    "find",
+    "insert",
+    "newest",
+    "next_version",
+    "record",
+    "update",
+    "version_of",
+]
 
 _COLUMNS = "id, name, items, owner_iss, owner_sub, version, created_at, updated_at"
 _ITEMS = msgspec.json.Decoder(tuple[Item, ...])
@@ -36,17 +48,23 @@ def find(tx: Transaction, order_id: str) -> StoredOrder | None:
     return _order(rows[0]) if rows else None
 
 
+def version_of(tx: Transaction, order_id: str) -> int | None:
+    """Return the version of an order, or None if there is none."""
+    rows = tx.execute("SELECT version FROM orders WHERE id = ?", (order_id,)).rows
+    return int(rows[0][0]) if rows else None
+
+
 def next_version(tx: Transaction) -> int:
     """Take the next version: greater than every one before it, in this order and in all others."""
     rows = tx.execute("UPDATE counters SET value = value + 1 WHERE name = 'version' RETURNING value").rows
     return int(rows[0][0])
 
 
-def insert(tx: Transaction, order: StoredOrder) -> None:
-    """Store a new order; its id must be free."""
-    tx.execute(
+def insert(tx: Transaction, order: StoredOrder) -> bool:
+    """Store a new order; False if its id is taken."""
+    result = tx.execute(
         "INSERT INTO orders (id, name, items, owner_iss, owner_sub, created_version, version, created_at, updated_at)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
         (
             order.id,
             order.name,
@@ -59,40 +77,44 @@ def insert(tx: Transaction, order: StoredOrder) -> None:
             order.updated_at,
         ),
     )
+    return result.rowcount == 1
 
 
-def update(tx: Transaction, order: StoredOrder, *, replaces: int) -> bool:
-    """Store an order in place of its version `replaces`; False if that is not the current one."""
+def update(tx: Transaction, entry: Entry, now: float) -> bool:
+    """Store an order as an entry of the journal says; False if it is not the version that the entry replaces."""
+    plan = entry.plan
     result = tx.execute(
         "UPDATE orders SET name = ?, items = ?, version = ?, updated_at = ? WHERE id = ? AND version = ?",
-        (order.name, _encode(order.items), order.version, order.updated_at, order.id, replaces),
+        (plan.name, _encode(plan.items), entry.version, now, entry.order_id, plan.replaces),
     )
     return result.rowcount == 1
 
 
-def delete(tx: Transaction, order_id: str, *, version: int) -> bool:
-    """Remove this version of an order; False if it is not the current one."""
-    return tx.execute("DELETE FROM orders WHERE id = ? AND version = ?", (order_id, version)).rowcount == 1
+def delete(tx: Transaction, entry: Entry) -> bool:
+    """Remove an order; False if it is not the version that the entry was worked out from."""
+    result = tx.execute("DELETE FROM orders WHERE id = ? AND version = ?", (entry.order_id, entry.plan.replaces))
+    return result.rowcount == 1
 
 
-def record(tx: Transaction, order: StoredOrder, action: str, actor: Actor, at: float) -> None:
-    """Keep who did what: `order` as it is after a create or update, as it was before a cancel.
+def record(tx: Transaction, entry: Entry, action: str, at: float) -> None:
+    """Keep who did what: the order as it is after a create or update, as it was before a cancel.
 
     Called while the order is in its table, so that the change is tied to this life of its id.
     """
+    plan, actor = entry.plan, entry.actor
     tx.execute(
         "INSERT INTO changes (version, order_id, created_version, action, at, iss, sub, via, name, items)"
         " SELECT ?, id, created_version, ?, ?, ?, ?, ?, ?, ? FROM orders WHERE id = ?",
         (
-            order.version,
+            entry.version,
             action,
             at,
             actor.iss,
             actor.sub,
             actor.via,
-            order.name,
-            _encode(order.items),
-            order.id,
+            plan.name,
+            _encode(plan.items),
+            entry.order_id,
         ),
     )
 

@@ -1,0 +1,228 @@
+"""Orders over real files and the real verbs of stock, with a wire between them that fails as a test says."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from random import Random
+from typing import Any, TypeVar
+
+import trio
+
+from ordermgmt.clock import Clock
+from ordermgmt.errors import Error, Internal, NotFound, OutcomeUnknown, Unavailable
+from ordermgmt.inventory.contract import Batch, Operation, Outcome
+from ordermgmt.inventory.domain import Key
+from ordermgmt.inventory.operations import Inventory
+from ordermgmt.order.contract import CreateOrder, Item, UpdateOrder
+from ordermgmt.order.domain import Actor
+from ordermgmt.order.operations import Done, Orders
+from ordermgmt.storage import Database, Transaction, open_database
+from ordermgmt.testing.clocks import VirtualClock
+from ordermgmt.threads import InlineThreads
+
+T = TypeVar("T")
+TIMEOUT, PATIENCE = 10.0, 15.0
+ALICE, ADMIN = Actor("sts", "alice"), Actor("sts", "admin", "client:gateway")
+BOOK = Key("books", "978-1617295959")
+Fault = Callable[["Stock", Batch], Awaitable[list[Outcome]]]
+
+
+def create(order_id: str | None = "1", qty: int = 1, name: str = "One") -> CreateOrder:
+    return CreateOrder(name, books(qty), order_id)
+
+
+def update(qty: int = 1, name: str = "Two") -> UpdateOrder:
+    return UpdateOrder(name, books(qty))
+
+
+def books(qty: int) -> tuple[Item, ...]:
+    return (Item(*BOOK, qty),)
+
+
+class Stock:
+    """A stock keeper: real stock behind a wire. Each request meets the next fault of `script`, or none."""
+
+    def __init__(self, inventory: Inventory, clock: Clock) -> None:
+        self.inventory = inventory
+        self.clock = clock
+        self.script: deque[Fault] = deque()
+        self.always: Fault | None = None
+        self.batches: list[Batch] = []
+
+    async def apply_all(
+        self, operations: Sequence[Operation], acknowledged: Sequence[str] = (), *, sent_at: float | None = None
+    ) -> list[Outcome]:
+        batch = Batch(sent_at if sent_at is not None else self.clock.now(), tuple(operations), tuple(acknowledged))
+        self.batches.append(batch)
+        await trio.lowlevel.checkpoint()
+        fault = self.script.popleft() if self.script else self.always
+        return await (fault or Stock.deliver)(self, batch)
+
+    async def deliver(self, batch: Batch) -> list[Outcome]:
+        return await self.inventory.apply(batch)
+
+    async def qty(self) -> int:
+        return (await self.inventory.item(BOOK)).qty
+
+    @property
+    def asked(self) -> list[tuple[int, bool]]:
+        """How many operations each request held, and whether any was to be abandoned."""
+        return [
+            (len(batch.operations), any(operation.abandon for operation in batch.operations)) for batch in self.batches
+        ]
+
+
+async def unreachable(stock: Stock, batch: Batch) -> list[Outcome]:
+    raise Unavailable("inventory-unreachable", retry_after=1)
+
+
+async def request_lost(stock: Stock, batch: Batch) -> list[Outcome]:
+    raise OutcomeUnknown("inventory-no-answer")
+
+
+async def answer_lost(stock: Stock, batch: Batch) -> list[Outcome]:
+    await stock.deliver(batch)
+    raise OutcomeUnknown("inventory-no-answer")
+
+
+async def not_understood(stock: Stock, batch: Batch) -> list[Outcome]:
+    raise Internal("inventory-request")
+
+
+async def silent(stock: Stock, batch: Batch) -> list[Outcome]:
+    await trio.sleep_forever()
+    raise AssertionError
+
+
+@dataclass
+class Gate:
+    """Lets a request through, or its answer back, when it is opened."""
+
+    before: bool = True
+    reached: trio.Event = field(default_factory=trio.Event)
+    opened: trio.Event = field(default_factory=trio.Event)
+
+    async def __call__(self, stock: Stock, batch: Batch) -> list[Outcome]:
+        outcomes = [] if self.before else await stock.deliver(batch)
+        self.reached.set()
+        await self.opened.wait()
+        return await stock.deliver(batch) if self.before else outcomes
+
+
+class CountedDatabase:
+    """A database that counts what is committed, and fails when it is told to."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.commits = 0
+        self.failures: deque[Error] = deque()
+
+    async def read(self, fn: Callable[[Transaction], T]) -> T:
+        return await self._database.read(fn)
+
+    async def write(self, fn: Callable[[Transaction], T]) -> T:
+        if self.failures:
+            raise self.failures.popleft()
+        result = await self._database.write(fn)
+        self.commits += 1
+        return result
+
+    def close(self) -> None:
+        self._database.close()
+
+
+@dataclass
+class Replica:
+    """An order service without its HTTP."""
+
+    orders: Orders
+    stock: Stock
+    database: CountedDatabase
+    nursery: trio.Nursery
+
+    def crash(self) -> None:
+        self.nursery.cancel_scope.cancel()
+
+    async def held(self, order_id: str = "1") -> int | None:
+        """How many books an order holds, None if there is no such order."""
+        try:
+            return (await self.orders.read(order_id)).items[0].qty
+        except NotFound:
+            return None
+
+    async def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        return await self._database_rows(sql)
+
+    async def _database_rows(self, sql: str) -> list[tuple[Any, ...]]:
+        return await self.database.read(lambda tx: tx.execute(sql).rows)
+
+    async def states(self) -> list[str]:
+        return [state for (state,) in await self.rows("SELECT state FROM journal ORDER BY created_at, id")]
+
+
+@asynccontextmanager
+async def opened_stock(folder: Path, clock: Clock) -> AsyncIterator[Inventory]:
+    migrations = files("ordermgmt.inventory") / "migrations"
+    async with open_database(folder / "inventory.sqlite", migrations, threads=InlineThreads(), clock=clock) as database:
+        yield Inventory(database)
+
+
+@asynccontextmanager
+async def replica(
+    folder: Path, inventory: Inventory, clock: Clock, *, seed: int = 0, running: bool = True
+) -> AsyncIterator[Replica]:
+    """Run an order service over the files in `folder`; leaving the block ends it as a crash would."""
+    migrations = files("ordermgmt.order") / "migrations"
+    async with (
+        open_database(folder / "order.sqlite", migrations, threads=InlineThreads(), clock=clock) as file,
+        trio.open_nursery() as nursery,
+    ):
+        stock, database = Stock(inventory, clock), CountedDatabase(file)
+        orders = Orders(
+            database,
+            stock,
+            clock=clock,
+            entropy=Random(seed).randbytes,  # noqa: S311 - a test that repeats
+            nursery=nursery,
+            timeout=TIMEOUT,
+            patience=PATIENCE,
+        )
+        if running:
+            await nursery.start(orders.run)
+        yield Replica(orders, stock, database, nursery)
+        nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def shop(folder: Path) -> AsyncIterator[Replica]:
+    """Run one order service and its stock."""
+    clock = VirtualClock()
+    async with opened_stock(folder, clock) as inventory, replica(folder, inventory, clock) as one:
+        yield one
+
+
+async def result(call: Awaitable[Done]) -> tuple[int, str]:
+    """Return the status that a change would be answered with, and the error's code."""
+    try:
+        await call
+    except Error as error:
+        return error.status, error.code
+    return 200, ""
+
+
+async def at_once(*calls: Awaitable[Done]) -> list[tuple[int, str]]:
+    """Make calls at the same time, and return their results in the same order."""
+    results: dict[int, tuple[int, str]] = {}
+
+    async def one(place: int, call: Awaitable[Done]) -> None:
+        results[place] = await result(call)
+
+    async with trio.open_nursery() as nursery:
+        for place, call in enumerate(calls):
+            nursery.start_soon(one, place, call)
+    return [results[place] for place in range(len(calls))]

@@ -41,7 +41,8 @@ ABANDON_AFTER = 60.0
 """Seconds after its intent from which an entry without an answer is no longer asked to be done, only to be closed."""
 KEPT_WITHOUT_KEY = 600.0
 """Seconds that an outcome is kept for those who may still come with a late answer: far more than a lease."""
-LONGEST_BACK_OFF = 60.0
+LONGEST_BACK_OFF = 15.0
+"""Seconds after which inventory is asked again at the latest: a full backlog makes one request a second of it."""
 
 Kind = Literal["create", "update", "cancel"]
 
@@ -171,7 +172,7 @@ def is_given_up(entry: Entry, now: float) -> bool:
 
 
 def back_off(attempt: int) -> float:
-    """Return the seconds to wait after this attempt failed: 1, 2, 4 and so on, at most a minute."""
+    """Return the seconds to wait after this attempt failed: 1, 2, 4, 8, then 15."""
     return min(2.0 ** min(attempt - 1, 16), LONGEST_BACK_OFF)
 
 

@@ -21,7 +21,7 @@ from ordermgmt.inventory.operations import Inventory
 from ordermgmt.order.contract import CreateOrder, Item, UpdateOrder
 from ordermgmt.order.domain import Actor
 from ordermgmt.order.operations import Done, Orders
-from ordermgmt.storage import Database, Transaction, open_database
+from ordermgmt.storage import OpenDatabase, Transaction, open_database
 from ordermgmt.testing.clocks import VirtualClock
 from ordermgmt.threads import InlineThreads
 
@@ -114,13 +114,16 @@ class Gate:
         return await stock.deliver(batch) if self.before else outcomes
 
 
-class CountedDatabase:
-    """A database that counts what is committed, and fails when it is told to."""
+class FailingDatabase:
+    """A database that fails when it is told to."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: OpenDatabase) -> None:
         self._database = database
-        self.commits = 0
         self.failures: deque[Error] = deque()
+
+    @property
+    def commits(self) -> int:
+        return self._database.commits
 
     async def read(self, fn: Callable[[Transaction], T]) -> T:
         return await self._database.read(fn)
@@ -128,9 +131,7 @@ class CountedDatabase:
     async def write(self, fn: Callable[[Transaction], T]) -> T:
         if self.failures:
             raise self.failures.popleft()
-        result = await self._database.write(fn)
-        self.commits += 1
-        return result
+        return await self._database.write(fn)
 
     def close(self) -> None:
         self._database.close()
@@ -142,7 +143,7 @@ class Replica:
 
     orders: Orders
     stock: Stock
-    database: CountedDatabase
+    database: FailingDatabase
     nursery: trio.Nursery
 
     def crash(self) -> None:
@@ -156,9 +157,6 @@ class Replica:
             return None
 
     async def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        return await self._database_rows(sql)
-
-    async def _database_rows(self, sql: str) -> list[tuple[Any, ...]]:
         return await self.database.read(lambda tx: tx.execute(sql).rows)
 
     async def states(self) -> list[str]:
@@ -182,7 +180,7 @@ async def replica(
         open_database(folder / "order.sqlite", migrations, threads=InlineThreads(), clock=clock) as file,
         trio.open_nursery() as nursery,
     ):
-        stock, database = Stock(inventory, clock), CountedDatabase(file)
+        stock, database = Stock(inventory, clock), FailingDatabase(file)
         orders = Orders(
             database,
             stock,

@@ -8,10 +8,11 @@ import pytest
 import trio
 
 from ordermgmt.errors import OutcomeUnknown, Unavailable
-from ordermgmt.inventory.contract import Batch, Outcome
+from ordermgmt.inventory.contract import Batch, Goods, Outcome
 from tests.unit.order_setup import (
     ADMIN,
     ALICE,
+    BOOK,
     Gate,
     Stock,
     answer_lost,
@@ -59,6 +60,26 @@ async def test_a_lone_create_costs_two_commits_one_hop_and_no_waiting(
             assert one.orders.dispatcher.hops - hops == 1
             assert one.stock.inventory.commits - taken == 1
             assert trio.current_time() == at
+
+
+async def test_many_clients_share_commits_and_hops(tmp_path: Path, autojump_clock: trio.abc.Clock) -> None:
+    clients, each = 32, 20
+    async with shop(tmp_path) as one:
+        await one.stock.inventory.stock_up(BOOK, Goods("stock", add=clients * each))
+        commits, taken = one.database.commits, one.stock.inventory.commits
+
+        async def buy() -> None:
+            for _ in range(each):
+                await one.orders.create(create(None), ALICE)
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(clients):
+                nursery.start_soon(buy)
+        creates = clients * each
+        assert await one.stock.qty() == 10
+        assert one.database.commits - commits < 0.5 * creates
+        assert one.orders.dispatcher.hops < 0.25 * creates
+        assert one.stock.inventory.commits - taken < 0.25 * creates
 
 
 async def test_what_moves_nothing_is_applied_with_its_intent(tmp_path: Path, autojump_clock: trio.abc.Clock) -> None:

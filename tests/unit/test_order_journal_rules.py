@@ -94,8 +94,8 @@ def test_what_cannot_be_planned(ask: Ask, held: StoredOrder | None, kind: type[e
         plan(ask, held)
 
 
-def test_pauses_grow_to_a_minute() -> None:
-    assert [back_off(attempt) for attempt in (1, 2, 3, 4, 7, 8, 10_000)] == [1, 2, 4, 8, 60, 60, 60]
+def test_pauses_grow_to_a_quarter_of_a_minute() -> None:
+    assert [back_off(attempt) for attempt in (1, 2, 3, 4, 7, 8, 10_000)] == [1, 2, 4, 8, 15, 15, 15]
 
 
 def test_only_a_repeated_attempt_gives_up_and_only_after_its_time() -> None:

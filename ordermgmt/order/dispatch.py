@@ -102,8 +102,9 @@ class Dispatcher:
             self._wanted.set()
 
     def take_acknowledged(self) -> list[str]:
-        """Return the operations that inventory may have forgotten since the last call."""
-        taken, self._acknowledged = self._acknowledged, []
+        """Return the next operations that inventory may have forgotten, at most MAX_ACKNOWLEDGED."""
+        taken = self._acknowledged[:MAX_ACKNOWLEDGED]
+        del self._acknowledged[:MAX_ACKNOWLEDGED]
         return taken
 
     @asynccontextmanager

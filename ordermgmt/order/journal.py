@@ -35,6 +35,7 @@ __all__ = [
     "keep_for",
     "outcome",
     "plan",
+    "unknown",
 ]
 
 ABANDON_AFTER = 60.0
@@ -187,8 +188,13 @@ def outcome(entry: Entry) -> int:
         return entry.version
     if entry.state.is_final:
         raise entry.reason or Internal("no-reason", f"operation {entry.id} has no outcome")
+    raise unknown()
+
+
+def unknown() -> OutcomeUnknown:
+    """Return the answer to whoever cannot wait for the outcome."""
     detail = "the outcome is not known yet; ask again with the same Idempotency-Key, or read the order"
-    raise OutcomeUnknown("outcome-unknown", detail, retry_after=1)
+    return OutcomeUnknown("outcome-unknown", detail, retry_after=1)
 
 
 def in_progress(order_id: str) -> Conflict:

@@ -114,14 +114,12 @@ def find(tx: Transaction, entry_id: str) -> Entry | None:
 
 
 def find_by_key(tx: Transaction, actor: Actor, kind: Kind, key: str, now: float) -> Entry | None:
-    """Return the entry that a principal's key stands for, or None; a key whose time is over stands for none."""
-    given = (actor.iss, actor.sub, kind, key)
+    """Return the entry that a principal's key stands for, or None. A key whose time is over is freed."""
+    named = (actor.iss, actor.sub, kind, key)
     where = "iss = ? AND sub = ? AND kind = ? AND idempotency_key = ?"
-    expired = f"UPDATE journal SET idempotency_key = NULL WHERE {where} AND keep_until <= ?"  # noqa: S608 - constant
-    rows = tx.execute(f"SELECT {_COLUMNS} FROM journal WHERE {where}", given).rows  # noqa: S608 - constants
-    if not rows or tx.execute(expired, (*given, now)).rowcount == 1:
-        return None
-    return _entry(rows[0])
+    tx.execute(f"UPDATE journal SET idempotency_key = NULL WHERE {where} AND keep_until <= ?", (*named, now))  # noqa: S608
+    rows = tx.execute(f"SELECT {_COLUMNS} FROM journal WHERE {where}", named).rows  # noqa: S608 - constants
+    return _entry(rows[0]) if rows else None
 
 
 def finish(tx: Transaction, entry: Entry, verdict: Verdict, now: float) -> bool:

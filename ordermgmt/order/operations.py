@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import trio
 
 from ordermgmt.clock import Clock
-from ordermgmt.errors import Conflict, NotFound, Unavailable
+from ordermgmt.errors import Conflict, NotFound, OutcomeUnknown, Unavailable
 from ordermgmt.ids import Entropy, new_id
 from ordermgmt.order import changes, domain, idempotency, journal, journal_store, store
 from ordermgmt.order.contract import CreateOrder, UpdateOrder
@@ -172,7 +172,10 @@ class Orders:
             return changes.intend(tx, ask, draft)
 
         with settlement.admission():
-            entry = await self._database.write(intend)
+            try:
+                entry = await self._database.write(intend)
+            except OutcomeUnknown as error:
+                raise journal.unknown() from error
             # No checkpoint from here on until the entry is in the nursery's hands.
             started = entry.id == entry_id and not entry.state.is_final
             if started:

@@ -111,16 +111,13 @@ async def test_a_change_survives_a_crash(
     crash.install(monkeypatch)
     async with running_system(tmp_path) as system:
         token = await system.order_token("admin-app")
-        holds: int | None = None
         for change, after in zip(CHANGES, (4, 7, None), strict=True):
             starts, crash.armed = bomb.starts, True
             assert await ask(system, token, change) is None
             await settle(system)
             assert bomb.starts == starts + 1
             token = await system.order_token("admin-app")
-            # Past a minute without an answer what was not done is closed, but its lease is over long before.
-            assert await check(system, token) == after, (change, holds)
-            holds = after
+            assert await check(system, token) == after
 
 
 async def test_a_crash_at_any_step_of_a_create(
@@ -145,7 +142,7 @@ async def test_a_crash_at_any_step_of_a_create(
             token = await system.order_token("admin-app")
             holds = await check(system, token)
             ends.append((statuses[0], holds))
-            assert holds in ({201: [4], None: [4, None]}[statuses[0]])
+            assert holds == 4 or (statuses, holds) == ([None], None)
             if holds is not None:
                 assert await ask(system, token, CHANGES[2]) == 200
                 await check(system, token)

@@ -115,17 +115,20 @@ class Gate:
 
 
 class FailingDatabase:
-    """A database that fails when it is told to."""
+    """A database whose next writes fail with `failures`, and that cannot be read while it is `unreadable`."""
 
     def __init__(self, database: OpenDatabase) -> None:
         self._database = database
         self.failures: deque[Error] = deque()
+        self.unreadable = False
 
     @property
     def commits(self) -> int:
         return self._database.commits
 
     async def read(self, fn: Callable[[Transaction], T]) -> T:
+        if self.unreadable:
+            raise Unavailable("storage-unavailable")
         return await self._database.read(fn)
 
     async def write(self, fn: Callable[[Transaction], T]) -> T:

@@ -295,3 +295,30 @@ async def test_a_backlog_that_is_too_long_is_503(
         assert await at_once(*(one.orders.create(create(None), ALICE) for _ in range(2))) == [UNKNOWN] * 2
         assert await result(one.orders.create(create(None), ALICE)) == (503, "busy")
         assert len(await one.states()) == 2
+
+
+async def test_a_commit_of_the_intent_that_failed_is_504(tmp_path: Path, autojump_clock: trio.abc.Clock) -> None:
+    async with shop(tmp_path) as one:
+        one.database.failures.append(OutcomeUnknown("storage-outcome-unknown"))
+        assert await result(one.orders.create(create(), ALICE)) == UNKNOWN
+        one.database.failures.append(Unavailable("storage-unavailable"))
+        assert await result(one.orders.create(create(), ALICE)) == (503, "storage-unavailable")
+        assert one.stock.batches == []
+
+
+async def test_an_order_that_is_not_as_planned_is_never_overwritten(
+    tmp_path: Path, autojump_clock: trio.abc.Clock
+) -> None:
+    gate = Gate()
+    async with shop(tmp_path) as one:
+        await one.orders.create(create(qty=2), ALICE)
+        async with trio.open_nursery() as nursery:
+            one.stock.script.append(gate)
+            nursery.start_soon(result, one.orders.update("1", update(qty=3), ADMIN, None))
+            await gate.reached.wait()
+            await one.database.write(lambda tx: tx.execute("UPDATE orders SET version = 1000"))
+            gate.opened.set()
+        (entry,) = await one.orders.journal.unfinished()
+        assert (entry.state, entry.reason and entry.reason.code) == ("stuck", "operation-failed")
+        assert await one.held() == 2
+        assert await one.rows("SELECT action FROM changes") == [("created",)]

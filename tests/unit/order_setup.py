@@ -23,7 +23,7 @@ from ordermgmt.order.domain import Actor
 from ordermgmt.order.operations import Done, Orders
 from ordermgmt.storage import OpenDatabase, Transaction, open_database
 from ordermgmt.testing.clocks import VirtualClock
-from ordermgmt.threads import InlineThreads
+from ordermgmt.threads import InlineThreads, Threads
 
 T = TypeVar("T")
 TIMEOUT, PATIENCE = 10.0, 15.0
@@ -167,7 +167,7 @@ class Replica:
 
 
 @asynccontextmanager
-async def opened_stock(folder: Path, clock: Clock) -> AsyncIterator[Inventory]:
+async def opened_stock(folder: Path, clock: Clock, threads: Threads | None = None) -> AsyncIterator[Inventory]:
     migrations = files("ordermgmt.inventory") / "migrations"
     async with open_database(folder / "inventory.sqlite", migrations, threads=InlineThreads(), clock=clock) as database:
         yield Inventory(database)
@@ -175,12 +175,12 @@ async def opened_stock(folder: Path, clock: Clock) -> AsyncIterator[Inventory]:
 
 @asynccontextmanager
 async def replica(
-    folder: Path, inventory: Inventory, clock: Clock, *, seed: int = 0, running: bool = True
+    folder: Path, inventory: Inventory, clock: Clock, *, seed: int = 0, threads: Threads | None = None
 ) -> AsyncIterator[Replica]:
     """Run an order service over the files in `folder`; leaving the block ends it as a crash would."""
     migrations = files("ordermgmt.order") / "migrations"
     async with (
-        open_database(folder / "order.sqlite", migrations, threads=InlineThreads(), clock=clock) as file,
+        open_database(folder / "order.sqlite", migrations, threads=threads or InlineThreads(), clock=clock) as file,
         trio.open_nursery() as nursery,
     ):
         stock, database = Stock(inventory, clock), FailingDatabase(file)
@@ -193,8 +193,7 @@ async def replica(
             timeout=TIMEOUT,
             patience=PATIENCE,
         )
-        if running:
-            await nursery.start(orders.run)
+        await nursery.start(orders.run)
         yield Replica(orders, stock, database, nursery)
         nursery.cancel_scope.cancel()
 

@@ -32,7 +32,9 @@ def intend(tx: Transaction, ask: Ask, draft: Entry) -> Entry:
         entry = replace(draft, state=State.REFUSED, reason=refusal)
         return entry if journal_store.insert(tx, entry, finished_at=draft.created_at) else _taken(tx, ask, draft)
     entry = replace(draft, plan=plan, version=store.next_version(tx))
-    if not journal_store.insert(tx, entry):
+    # Who has the counter is alone here. To look first spares a wait for somebody who frees the slot just now: that one
+    # may wait for the counter.
+    if journal_store.is_taken(tx, ask.order_id) or not journal_store.insert(tx, entry):
         return _taken(tx, ask, draft)
     if store.version_of(tx, ask.order_id) != plan.replaces:
         # Only where transactions run side by side: the order changed just before its slot was free.

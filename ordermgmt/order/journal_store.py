@@ -26,6 +26,7 @@ __all__ = [
     "forget_expired",
     "glance",
     "insert",
+    "is_taken",
     "postpone",
     "retry",
     "unfinished",
@@ -105,6 +106,11 @@ def insert(tx: Transaction, entry: Entry, finished_at: float | None = None) -> b
         ),
     )
     return result.rowcount == 1
+
+
+def is_taken(tx: Transaction, order_id: str) -> bool:
+    """Tell whether an order has an unfinished entry, as far as is committed."""
+    return bool(tx.execute("SELECT 1 FROM journal WHERE order_id = ? AND finished_at IS NULL", (order_id,)).rows)
 
 
 def find(tx: Transaction, entry_id: str) -> Entry | None:
@@ -190,17 +196,21 @@ def retry(tx: Transaction, entry_id: str, now: float) -> bool:
 
 
 def acknowledge(tx: Transaction, entry_ids: Sequence[str]) -> None:
-    """Note that inventory knows that these outcomes were taken over."""
+    """Note that inventory knows that these outcomes were taken over. What somebody else is just noting is left out."""
     if entry_ids:
         marks = ", ".join(["?"] * len(entry_ids))
-        tx.execute(f"UPDATE journal SET acknowledged = 1 WHERE id IN ({marks})", entry_ids)  # noqa: S608 - marks
+        tx.execute(
+            "UPDATE journal SET acknowledged = 1 WHERE id IN"  # noqa: S608 - marks
+            f" (SELECT id FROM journal WHERE id IN ({marks}) AND acknowledged = 0{tx.dialect.skip_locked})",
+            entry_ids,
+        )
 
 
 def forget_expired(tx: Transaction, now: float, limit: int) -> None:
     """Remove up to `limit` entries that nobody can ask for any more."""
     tx.execute(
-        "DELETE FROM journal WHERE id IN"
-        " (SELECT id FROM journal WHERE acknowledged = 1 AND keep_until <= ? ORDER BY keep_until LIMIT ?)",
+        "DELETE FROM journal WHERE id IN (SELECT id FROM journal"  # noqa: S608 - constant
+        f" WHERE acknowledged = 1 AND keep_until <= ? ORDER BY keep_until LIMIT ?{tx.dialect.skip_locked})",
         (now, limit),
     )
 

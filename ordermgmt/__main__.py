@@ -34,6 +34,7 @@ from ordermgmt.placement import data_folder
 from ordermgmt.processes import in_own_process, work_with
 from ordermgmt.runtime import Runtime
 from ordermgmt.startup import show_when_ready
+from ordermgmt.storage import Location, locate
 from ordermgmt.supervision.child import ServiceFailed, one_line
 from ordermgmt.supervision.signals import watch
 from ordermgmt.supervision.worker import work
@@ -225,22 +226,24 @@ def _make_certificates(config: Config, services: Sequence[str]) -> None:
 
 
 def _with_inventory(config: Config, *, guide: bool, verb: Callable[[Inventory], Awaitable[T]]) -> T:
-    return _with(open_inventory, config, guide=guide, verb=verb)
+    return _with(open_inventory, "inventory", config, guide=guide, verb=verb)
 
 
 def _with_journal(config: Config, *, guide: bool, verb: Callable[[Journal], Awaitable[T]]) -> T:
-    return _with(open_journal, config, guide=guide, verb=verb)
+    return _with(open_journal, "order", config, guide=guide, verb=verb)
 
 
 def _with(
-    opener: Callable[[Path, Runtime], AbstractAsyncContextManager[S]],
+    opener: Callable[[Location, Runtime], AbstractAsyncContextManager[S]],
+    service: str,
     config: Config,
     *,
     guide: bool,
     verb: Callable[[S], Awaitable[T]],
 ) -> T:
     async def call() -> T:
-        async with opener(data_folder(config, guide=guide), _runtime()) as opened:
+        location = locate(config.suite, service, data_folder(config, guide=guide), guide=guide)
+        async with opener(location, _runtime()) as opened:
             return await verb(opened)
 
     with _one_line():

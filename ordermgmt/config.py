@@ -40,6 +40,10 @@ class SuiteConfig(Section, frozen=True):
 
     data: str = "var"
     """Folder of databases and generated credentials."""
+    database: str = ""
+    """Connection string of a PostgreSQL database, without a password. Empty: SQLite files in `data`."""
+    database_password_file: str = ""
+    """File that holds the password for `database`. Empty: what libpq finds in PGPASSWORD or ~/.pgpass."""
     certs: str = "certs"
     """Folder of the PKI."""
     trust_domain: str = "ordermgmt.local"

@@ -15,6 +15,7 @@ from ordermgmt.ids import Entropy
 from ordermgmt.net import Address, Binding, Network
 from ordermgmt.net.outbound import HttpClient, open_client
 from ordermgmt.security.tls import Credential, client_tls
+from ordermgmt.storage import Location, locate
 from ordermgmt.threads import Threads
 
 __all__ = ["Endpoints", "Runtime", "ServiceContext"]
@@ -73,6 +74,11 @@ class ServiceContext:
         """Open a client of another service, which presents this one's certificate and demands the other's identity."""
         tls = client_tls(self.credential, expected=service, clock=self.runtime.clock)
         return open_client(self.runtime.network, addresses, tls=tls)
+
+    @property
+    def database(self) -> Location:
+        """Where this service keeps its data. Raises StartError."""
+        return locate(self.config.suite, self.name, self.data, guide=self.guide)
 
     @property
     def drain_timeout(self) -> float:

@@ -6,7 +6,6 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.resources import files
-from pathlib import Path
 
 import trio
 
@@ -22,7 +21,7 @@ from ordermgmt.security.peer import Peer, identify
 from ordermgmt.security.tls import client_tls, server_context
 from ordermgmt.security.tokens import TrustedIssuer
 from ordermgmt.security.verifier import TokenVerifier
-from ordermgmt.storage import open_database
+from ordermgmt.storage import Location, open_database
 
 __all__ = ["open_inventory", "run"]
 
@@ -33,15 +32,13 @@ FETCHES = 2
 
 
 @asynccontextmanager
-async def open_inventory(data: Path, runtime: Runtime) -> AsyncIterator[Inventory]:
-    """Open the stock in the folder `data`, with the first stock if there was none; leaving the block closes it.
+async def open_inventory(location: Location, runtime: Runtime) -> AsyncIterator[Inventory]:
+    """Open the stock at `location`, with the first stock if there was none; leaving the block closes it.
 
     It may be opened while the service runs, too: the command line does. Raises StartError if it cannot be used.
     """
     migrations = files("ordermgmt.inventory") / "migrations"
-    async with open_database(
-        data / "inventory.sqlite", migrations, threads=runtime.threads, clock=runtime.clock
-    ) as database:
+    async with open_database(location, migrations, threads=runtime.threads, clock=runtime.clock) as database:
         yield Inventory(database)
 
 
@@ -61,7 +58,7 @@ async def run(  # noqa: ASYNC128 - `serve` says started
         return identify(certificate, credential.authorities, credential.trust_domain, clock.now())
 
     async with (
-        open_inventory(context.data, runtime) as inventory,
+        open_inventory(context.database, runtime) as inventory,
         open_client(runtime.network, context.endpoints.sts, tls=sts_tls, limit=FETCHES) as sts,
         trio.open_nursery() as nursery,
     ):

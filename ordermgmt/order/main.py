@@ -37,25 +37,25 @@ GUIDE_SCOPES = (ADD_ORDER, UPDATE_ORDER, CANCEL_ORDER)
 
 
 @asynccontextmanager
-async def open_journal(data: Path, runtime: Runtime) -> AsyncIterator[Journal]:
-    """Open the journal in the folder `data`, also while the service runs; leaving the block closes it.
+async def open_journal(location: Location, runtime: Runtime) -> AsyncIterator[Journal]:
+    """Open the journal in the order service's database, also while the service runs; leaving the block closes it.
 
     Raises StartError if it cannot be used.
     """
-    async with _open_database(data, runtime) as database:
+    async with _open_database(location, runtime) as database:
         yield Journal(database)
 
 
-def _open_database(data: Path, runtime: Runtime) -> AbstractAsyncContextManager[Database]:
+def _open_database(location: Location, runtime: Runtime) -> AbstractAsyncContextManager[Database]:
     migrations = files("ordermgmt.order") / "migrations"
-    return open_database(data / "order.sqlite", migrations, threads=runtime.threads, clock=runtime.clock)
+    return open_database(location, migrations, threads=runtime.threads, clock=runtime.clock)
 
 
 async def run(context: ServiceContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
     """Serve orders until `context.drain` is set and what is in flight is answered."""
     endpoints, credential, runtime = context.endpoints, context.credential, context.runtime
     async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(_open_database(context.data, runtime))
+        database = await stack.enter_async_context(_open_database(context.database, runtime))
         sts_http = await stack.enter_async_context(context.open_client("sts", endpoints.sts))
         sts = StsClient(await stack.enter_async_context(context.open_client("sts", endpoints.sts_mtls)), context.name)
         inventory_http = await stack.enter_async_context(context.open_client(INVENTORY, endpoints.inventory))

@@ -4,6 +4,18 @@ from __future__ import annotations
 
 from ordermgmt.storage.database import Database, OpenDatabase, Result, Transaction, Value
 from ordermgmt.storage.dialect import Dialect
-from ordermgmt.storage.sqlite import open_database
+from ordermgmt.storage.location import Location, PostgresSchema, locate
+from ordermgmt.storage.opening import open_database
 
-__all__ = ["Database", "Dialect", "OpenDatabase", "Result", "Transaction", "Value", "open_database"]
+__all__ = [
+    "Database",
+    "Dialect",
+    "Location",
+    "OpenDatabase",
+    "PostgresSchema",
+    "Result",
+    "Transaction",
+    "Value",
+    "locate",
+    "open_database",
+]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["SQLITE", "Dialect"]
+__all__ = ["POSTGRES", "SQLITE", "Dialect"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,3 +20,6 @@ class Dialect:
 
 SQLITE = Dialect("sqlite", lock="", skip_locked="")
 """One transaction writes at a time, so whatever it reads is its own."""
+
+POSTGRES = Dialect("postgres", lock=" FOR UPDATE", skip_locked=" FOR UPDATE SKIP LOCKED")
+"""Several replicas write at a time: what one read without a lock may have changed when it writes."""

@@ -13,7 +13,7 @@ from outcome import Error, Maybe, Value, capture
 from ordermgmt.errors import OutcomeUnknown, Unavailable
 from ordermgmt.storage.database import Transaction
 from ordermgmt.storage.group import CommitFailedError, Connection, Group, RefusedInVainError, Work
-from ordermgmt.storage.patience import FIRST_PAUSE, LONGEST_PAUSE, PATIENCE, Failure, Judge, unavailable
+from ordermgmt.storage.patience import FIRST_PAUSE, LONGEST_PAUSE, PATIENCE, Failure, Judge, one_line, unavailable
 from ordermgmt.telemetry.logs import get_logger
 from ordermgmt.threads import Threads
 
@@ -146,7 +146,7 @@ class GroupCommit:
                 trio.lowlevel.reschedule(member.task)
         self._put_back(again)
         for answer, cause in causes.items():
-            get_logger("storage").error("write-failed", database=self._database, answer=answer, cause=str(cause))
+            get_logger("storage").error("write-failed", database=self._database, answer=answer, cause=one_line(cause))
 
     def _put_back(self, members: Sequence[_Member]) -> None:
         """Let them wait again, but for those that were cancelled meanwhile: nothing was done for them."""

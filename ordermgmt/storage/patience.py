@@ -10,7 +10,7 @@ import trio
 
 from ordermgmt.errors import Unavailable
 
-__all__ = ["FIRST_PAUSE", "LONGEST_PAUSE", "PATIENCE", "Failure", "Judge", "patiently", "unavailable"]
+__all__ = ["FIRST_PAUSE", "LONGEST_PAUSE", "PATIENCE", "Failure", "Judge", "one_line", "patiently", "unavailable"]
 
 T = TypeVar("T")
 
@@ -55,3 +55,8 @@ def unavailable(cause: BaseException | None) -> Unavailable:
     error = Unavailable("storage-unavailable", "the database cannot be used now", retry_after=1)
     error.__cause__ = cause
     return error
+
+
+def one_line(cause: BaseException | None) -> str:
+    """Return what an engine says of a failure, without the context that PostgreSQL gives on further lines."""
+    return str(cause).strip().partition("\n")[0] or type(cause).__name__

@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,13 +16,13 @@ from ordermgmt.clock import Clock
 from ordermgmt.errors import OutcomeUnknown, StartError, Unavailable
 from ordermgmt.storage.database import OpenDatabase, Transaction
 from ordermgmt.storage.group_commit import GroupCommit
-from ordermgmt.storage.migrations import load_migrations, migrate
+from ordermgmt.storage.migrations import Migration, migrate
 from ordermgmt.storage.patience import patiently
 from ordermgmt.storage.sqlite_transaction import SqliteConnection, judge, read
 from ordermgmt.telemetry.logs import get_logger
 from ordermgmt.threads import Threads
 
-__all__ = ["SqliteDatabase", "open_database"]
+__all__ = ["SqliteDatabase", "open_sqlite"]
 
 T = TypeVar("T")
 
@@ -32,7 +31,7 @@ _WRITER = ("synchronous = FULL", "fullfsync = ON", "checkpoint_fullfsync = ON", 
 
 
 class SqliteDatabase:
-    """An open file. `open_database` makes one; it owns both connections."""
+    """An open file. `open_sqlite` makes one; it owns both connections."""
 
     def __init__(
         self, path: Path, writer: sqlite3.Connection, reader: sqlite3.Connection, threads: Threads, clock: Clock
@@ -78,17 +77,15 @@ class SqliteDatabase:
 
 
 @contextlib.asynccontextmanager
-async def open_database(
-    path: Path, migrations: Traversable, *, threads: Threads, clock: Clock
+async def open_sqlite(
+    path: Path, known: Sequence[Migration], *, threads: Threads, clock: Clock
 ) -> AsyncIterator[OpenDatabase]:
     """Open the file, made with mode 0600 if there is none, bring its schema up to date; close it in the end.
 
-    `migrations` is a folder of files `NNNN_name.sql`. Raises StartError, with one line that names the file,
-    if it cannot be used: unreadable, locked, of a newer version, or damaged (every page is looked at, which
-    takes about a second for a gigabyte).
+    Raises StartError, with one line that names the file, if it cannot be used: unreadable, locked, of a newer
+    version, or damaged (every page is looked at, which takes about a second for a gigabyte).
     """
     try:
-        known = load_migrations(migrations)
         writer, reader = await patiently(lambda: threads.run(partial(_connect, path)), judge)
     except (OSError, sqlite3.Error, Unavailable) as error:
         raise _start_error(path, error) from error

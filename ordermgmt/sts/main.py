@@ -35,9 +35,7 @@ async def run(context: ServiceContext, *, task_status: trio.TaskStatus[None] = t
     """
     threads = context.runtime.threads
     migrations = files("ordermgmt.sts") / "migrations"
-    async with open_database(
-        context.data / "sts.sqlite", migrations, threads=threads, clock=context.runtime.clock
-    ) as database:
+    async with open_database(context.database, migrations, threads=threads, clock=context.runtime.clock) as database:
         operations = await _open_operations(context, database)
         endpoints = context.endpoints
         app = create_app(

@@ -11,21 +11,26 @@ from typing import Any, TypeVar
 import trio
 
 from ordermgmt.clock import SystemClock
-from ordermgmt.storage import Transaction, open_database
+from ordermgmt.storage import Location, OpenDatabase, Transaction, open_database
 from ordermgmt.storage.sqlite import SqliteDatabase
 from ordermgmt.threads import InlineThreads, Threads
 
 T = TypeVar("T")
 
 
+NOTES = Path(__file__).parent / "notes"
+"""Migrations that make the table."""
+
+
 @asynccontextmanager
-async def opened(tmp_path: Path, threads: Threads | None = None) -> AsyncIterator[SqliteDatabase]:
-    migrations = tmp_path / "migrations"
-    migrations.mkdir(exist_ok=True)
-    (migrations / "0001_note.sql").write_text("CREATE TABLE note (text TEXT NOT NULL UNIQUE);\n")
-    async with open_database(
-        tmp_path / "data" / "notes.db", migrations, threads=threads or InlineThreads(), clock=SystemClock()
-    ) as database:
+async def opened(location: Location, threads: Threads | None = None) -> AsyncIterator[OpenDatabase]:
+    async with open_database(location, NOTES, threads=threads or InlineThreads(), clock=SystemClock()) as database:
+        yield database
+
+
+@asynccontextmanager
+async def opened_file(folder: Path, threads: Threads | None = None) -> AsyncIterator[SqliteDatabase]:
+    async with opened(folder / "data" / "notes.db", threads) as database:
         assert isinstance(database, SqliteDatabase)
         yield database
 

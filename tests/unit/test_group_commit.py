@@ -19,7 +19,7 @@ from ordermgmt.storage import Transaction
 from ordermgmt.storage.group_commit import MAX_GROUP, MAX_WAITING
 from ordermgmt.storage.sqlite import SqliteDatabase
 from ordermgmt.threads import WorkerThreads
-from tests.unit.storage_setup import HeldThreads, add, adding, notes, opened, sabotage
+from tests.unit.storage_setup import HeldThreads, add, adding, notes, opened_file, sabotage
 
 Answers = dict[str, object]
 Work = Callable[[Transaction], Any]
@@ -55,7 +55,7 @@ async def write_group(database: SqliteDatabase, threads: HeldThreads, works: dic
 
 async def test_those_that_wait_share_a_commit(tmp_path: Path) -> None:
     threads = HeldThreads()
-    async with opened(tmp_path, threads) as database:
+    async with opened_file(tmp_path, threads) as database:
         commits, transactions = database.commits, database.transactions
         texts = [f"{number:02}" for number in range(20)]
         answers = await write_group(database, threads, {text: adding(text) for text in texts})
@@ -67,7 +67,7 @@ async def test_those_that_wait_share_a_commit(tmp_path: Path) -> None:
 
 async def test_a_group_is_bounded(tmp_path: Path) -> None:
     threads = HeldThreads()
-    async with opened(tmp_path, threads) as database:
+    async with opened_file(tmp_path, threads) as database:
         commits = database.commits
         texts = [f"{number:03}" for number in range(2 * MAX_GROUP + 1)]
         await write_group(database, threads, {text: adding(text) for text in texts})
@@ -78,15 +78,19 @@ async def test_a_group_is_bounded(tmp_path: Path) -> None:
 async def test_members_run_in_the_order_in_which_they_came(tmp_path: Path) -> None:
     threads = HeldThreads()
     seen: list[int] = []
-    async with opened(tmp_path, threads) as database:
-        works: dict[str, Work] = {str(n): lambda _, n=n: seen.append(n) for n in range(MAX_GROUP + 10)}
+
+    def see(number: int, _: Transaction) -> None:
+        seen.append(number)
+
+    async with opened_file(tmp_path, threads) as database:
+        works: dict[str, Work] = {str(number): partial(see, number) for number in range(MAX_GROUP + 10)}
         await write_group(database, threads, works)
     assert seen == list(range(MAX_GROUP + 10))
 
 
 async def test_one_more_than_may_wait_is_refused(tmp_path: Path) -> None:
     threads = HeldThreads()
-    async with opened(tmp_path, threads) as database, trio.open_nursery() as nursery:
+    async with opened_file(tmp_path, threads) as database, trio.open_nursery() as nursery:
         threads.hold()
         for _ in range(1 + MAX_WAITING):
             nursery.start_soon(database.write, lambda _: None)
@@ -94,13 +98,13 @@ async def test_one_more_than_may_wait_is_refused(tmp_path: Path) -> None:
         with pytest.raises(Unavailable, match="storage-busy"):
             await database.write(adding("too many"))
         threads.release()
-    async with opened(tmp_path) as database:
+    async with opened_file(tmp_path) as database:
         assert await database.read(notes) == []
 
 
 async def test_a_refusal_takes_back_its_own_part_alone(tmp_path: Path) -> None:
     threads = HeldThreads()
-    async with opened(tmp_path, threads) as database:
+    async with opened_file(tmp_path, threads) as database:
         commits = database.commits
         works = {"a": adding("a"), "b": refusing("b"), "c": adding("c"), "a again": adding("a"), "d": adding("d")}
         answers = await write_group(database, threads, works)
@@ -113,7 +117,7 @@ async def test_a_refusal_takes_back_its_own_part_alone(tmp_path: Path) -> None:
 
 async def test_a_full_disk_fails_the_one_that_filled_it(tmp_path: Path) -> None:
     threads = HeldThreads()
-    async with opened(tmp_path, threads) as database:
+    async with opened_file(tmp_path, threads) as database:
         database._writer.execute("PRAGMA max_page_count = 10")
         works = {"a": adding("a"), "big": adding("x" * 1_000_000), "b": adding("b"), "refused": refusing("c")}
         answers = await write_group(database, threads, works)
@@ -127,7 +131,7 @@ async def test_a_full_disk_fails_the_one_that_filled_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize("statement", ["SAVEPOINT member", "RELEASE member", "ROLLBACK TO member", "COMMIT"])
 async def test_a_group_that_breaks_is_run_apart(tmp_path: Path, statement: str, code: int) -> None:
     threads = HeldThreads()
-    async with opened(tmp_path, threads) as database:
+    async with opened_file(tmp_path, threads) as database:
         commits = database.commits
         sabotage(database, statement, code=code, after=1 if statement == "COMMIT" else 0)
         works = {"a": adding("a"), "b": refusing("b"), "c": adding("c")}
@@ -140,7 +144,7 @@ async def test_a_group_that_breaks_is_run_apart(tmp_path: Path, statement: str, 
 
 async def test_when_the_commit_itself_fails_nobody_hears_more_than_is_known(tmp_path: Path) -> None:
     threads = HeldThreads()
-    async with opened(tmp_path, threads) as database:
+    async with opened_file(tmp_path, threads) as database:
         sabotage(database, "COMMIT", after=1)
         answers = await write_group(database, threads, {"a": adding("a"), "b": refusing("b"), "c": adding("c")})
         assert isinstance(answers["a"], OutcomeUnknown)
@@ -168,7 +172,7 @@ async def test_a_fault_in_one_does_not_leave_the_others_waiting(tmp_path: Path) 
     async def other(text: str) -> None:
         answers.append(await database.write(adding(text)))
 
-    async with opened(tmp_path, threads) as database:
+    async with opened_file(tmp_path, threads) as database:
         threads.hold()
         async with trio.open_nursery() as nursery:
             for write in (partial(other, "a"), faulty, partial(other, "b"), partial(other, "c")):
@@ -180,7 +184,7 @@ async def test_a_fault_in_one_does_not_leave_the_others_waiting(tmp_path: Path) 
 
 
 async def test_the_same_in_real_threads(tmp_path: Path) -> None:
-    async with opened(tmp_path, WorkerThreads()) as database:
+    async with opened_file(tmp_path, WorkerThreads()) as database:
         commits = database.commits
         texts = [f"{number:03}" for number in range(200)]
         async with trio.open_nursery() as nursery:
@@ -196,7 +200,7 @@ def test_what_is_acknowledged_is_there_and_nothing_else(tmp_path_factory: Any, k
     async def main(folder: Path) -> None:
         threads = HeldThreads()
         acknowledged: list[str] = []
-        async with opened(folder, threads) as database:
+        async with opened_file(folder, threads) as database:
             database._writer.execute("PRAGMA max_page_count = 10")
             threads.hold()
             late: list[trio.CancelScope] = []

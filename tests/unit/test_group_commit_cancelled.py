@@ -14,7 +14,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from ordermgmt.errors import Unavailable
 from ordermgmt.storage.patience import PATIENCE
 from ordermgmt.storage.sqlite import SqliteDatabase
-from tests.unit.storage_setup import HeldThreads, adding, notes, opened
+from tests.unit.storage_setup import HeldThreads, adding, notes, opened_file
 
 
 class Writers:
@@ -50,7 +50,7 @@ class Writers:
 async def writers(tmp_path: Path) -> AsyncIterator[Writers]:
     """In the end those that are done, and nobody else, have left their note, and the next one can write."""
     threads = HeldThreads()
-    async with opened(tmp_path, threads) as database:
+    async with opened_file(tmp_path, threads) as database:
         async with trio.open_nursery() as nursery:
             made = Writers(database, threads, nursery)
             yield made

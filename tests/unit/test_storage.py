@@ -1,120 +1,62 @@
-"""The database seam on SQLite: durable, whole or not at all, and patient."""
+"""The database seam, on each engine: durable, and whole or not at all."""
 
 from __future__ import annotations
 
 import sqlite3
 import threading
-from contextlib import closing, suppress
-from pathlib import Path
+from contextlib import suppress
 
+import psycopg
 import pytest
 import trio
 
-from ordermgmt.errors import Conflict, OutcomeUnknown, Unavailable
-from ordermgmt.storage import Transaction
-from ordermgmt.storage.patience import PATIENCE
+from ordermgmt.clock import SystemClock
+from ordermgmt.errors import Conflict, Unavailable
+from ordermgmt.storage import Location, Transaction
 from ordermgmt.threads import WorkerThreads
-from tests.unit.storage_setup import add, notes, opened, sabotage
+from tests.unit.storage_setup import add, adding, notes, opened
+
+DUPLICATE = (sqlite3.IntegrityError, psycopg.errors.UniqueViolation)
 
 
-async def test_what_was_written_is_there_after_reopening(tmp_path: Path) -> None:
-    async with opened(tmp_path, WorkerThreads()) as database:
+async def test_what_was_written_is_there_after_reopening(location: Location) -> None:
+    async with opened(location, WorkerThreads()) as database:
         assert await database.write(lambda transaction: add(transaction, "a")) == "a"
         assert await database.read(notes) == ["a"]
-    async with opened(tmp_path) as database:
+    async with opened(location) as database:
         assert await database.read(notes) == ["a"]
 
 
-async def test_a_commit_is_on_disk_before_it_returns(tmp_path: Path) -> None:
-    async with opened(tmp_path) as database:
-        settings = {
-            name: database._writer.execute(f"PRAGMA {name}").fetchone()[0]
-            for name in ("synchronous", "journal_mode", "foreign_keys", "busy_timeout")
-        }
-        assert settings == {"synchronous": 2, "journal_mode": "wal", "foreign_keys": 1, "busy_timeout": 0}
-
-
-async def test_files_are_for_their_owner_only(tmp_path: Path) -> None:
-    async with opened(tmp_path):
-        pass
-    (tmp_path / "data" / "notes.db").chmod(0o644)
-    async with opened(tmp_path) as database:
-        await database.write(lambda transaction: add(transaction, "a"))
-        modes = {file.name: oct(file.stat().st_mode & 0o777) for file in (tmp_path / "data").iterdir()}
-    assert modes == {"notes.db": "0o600", "notes.db-wal": "0o600", "notes.db-shm": "0o600"}
-    assert oct((tmp_path / "data").stat().st_mode & 0o777) == "0o700"
-
-
-async def test_an_error_rolls_back_and_is_raised_as_it_is(tmp_path: Path) -> None:
+async def test_an_error_rolls_back_and_is_raised_as_it_is(location: Location) -> None:
     def fail(transaction: Transaction) -> None:
         add(transaction, "lost")
         raise Conflict("no")
 
-    async with opened(tmp_path) as database:
+    async with opened(location) as database:
         with pytest.raises(Conflict):
             await database.write(fail)
         await database.write(lambda transaction: add(transaction, "kept"))
         assert await database.read(notes) == ["kept"]
 
 
-async def test_a_failed_statement_dooms_the_transaction_even_if_caught(tmp_path: Path) -> None:
+async def test_a_failed_statement_dooms_the_transaction_even_if_caught(location: Location) -> None:
     def careless(transaction: Transaction) -> None:
         add(transaction, "a")
-        with suppress(sqlite3.IntegrityError):
+        with suppress(*DUPLICATE):
             add(transaction, "a")
 
-    async with opened(tmp_path) as database:
-        with pytest.raises(sqlite3.IntegrityError):
+    async with opened(location) as database:
+        with pytest.raises(DUPLICATE):
             await database.write(careless)
         assert await database.read(notes) == []
 
 
-async def test_a_full_disk_leaves_no_half_transaction(tmp_path: Path) -> None:
-    def careless(transaction: Transaction) -> None:
-        add(transaction, "first half")
-        with suppress(sqlite3.OperationalError):
-            add(transaction, "x" * 1_000_000)
-        assert not database._writer.in_transaction, "the trap is gone: SQLite used to roll back here"
-        add(transaction, "second half")
-
-    async with opened(tmp_path) as database:
-        database._writer.execute("PRAGMA max_page_count = 10")
-        with pytest.raises(Unavailable) as caught:
-            await database.write(careless)
-        assert caught.value.code == "storage-unavailable"
-        assert await database.read(notes) == []
-        database._writer.execute("PRAGMA max_page_count = 1000")
-        await database.write(lambda transaction: add(transaction, "later"))
-        assert await database.read(notes) == ["later"]
-
-
-async def test_a_failure_of_the_disk_during_commit_leaves_the_outcome_unknown(tmp_path: Path) -> None:
-    async with opened(tmp_path) as database:
-        sabotage(database, "COMMIT")
-        with pytest.raises(OutcomeUnknown):
-            await database.write(lambda transaction: add(transaction, "a"))
-        assert await database.read(notes) == []
-
-
-async def test_a_failed_rollback_is_made_up_for_before_the_next_transaction(tmp_path: Path) -> None:
-    def fail(transaction: Transaction) -> None:
-        add(transaction, "lost")
-        raise Conflict("no")
-
-    async with opened(tmp_path) as database:
-        sabotage(database, "ROLLBACK")
-        with pytest.raises(Conflict):
-            await database.write(fail)
-        await database.write(lambda transaction: add(transaction, "kept"))
-        assert await database.read(notes) == ["kept"]
-
-
-async def test_a_transaction_cannot_end_itself_or_outlive_its_function(tmp_path: Path) -> None:
+async def test_a_transaction_cannot_end_itself_or_outlive_its_function(location: Location) -> None:
     def ends_itself(transaction: Transaction) -> None:
         add(transaction, "a")
         transaction.execute("ROLLBACK")
 
-    async with opened(tmp_path) as database:
+    async with opened(location) as database:
         with pytest.raises(ValueError, match="ends with its function"):
             await database.write(ends_itself)
         leaked = await database.write(lambda transaction: transaction)
@@ -123,52 +65,11 @@ async def test_a_transaction_cannot_end_itself_or_outlive_its_function(tmp_path:
         assert await database.read(notes) == []
 
 
-async def test_a_write_waits_for_another_process(tmp_path: Path, autojump_clock: trio.testing.MockClock) -> None:
-    async with opened(tmp_path) as database, trio.open_nursery() as nursery:
-        with closing(sqlite3.connect(tmp_path / "data" / "notes.db", isolation_level=None)) as other:
-            other.execute("BEGIN IMMEDIATE")
-            other.execute("INSERT INTO note VALUES ('theirs')")
-
-            @nursery.start_soon
-            async def let_go() -> None:
-                await trio.sleep(PATIENCE / 2)
-                other.execute("COMMIT")
-
-            await database.write(lambda transaction: add(transaction, "ours"))
-        assert await database.read(notes) == ["ours", "theirs"]
-
-
-async def test_a_write_does_not_wait_for_ever(tmp_path: Path, autojump_clock: trio.testing.MockClock) -> None:
-    async with opened(tmp_path) as database:
-        with closing(sqlite3.connect(tmp_path / "data" / "notes.db", isolation_level=None)) as other:
-            other.execute("BEGIN IMMEDIATE")
-            with pytest.raises(Unavailable):
-                await database.write(lambda transaction: add(transaction, "ours"))
-            assert PATIENCE <= trio.current_time() <= PATIENCE + 0.1
-            assert await database.read(notes) == []
-
-
-async def test_a_read_sees_one_snapshot_and_can_change_nothing(tmp_path: Path) -> None:
-    async with opened(tmp_path) as database:
-        with closing(sqlite3.connect(tmp_path / "data" / "notes.db", isolation_level=None)) as other:
-
-            def twice(transaction: Transaction) -> tuple[list[str], list[str]]:
-                before = notes(transaction)
-                other.execute("INSERT INTO note VALUES ('new')")
-                return before, notes(transaction)
-
-            assert await database.read(twice) == ([], [])
-            assert await database.read(notes) == ["new"]
-        with pytest.raises(Unavailable):
-            await database.read(lambda transaction: add(transaction, "a"))
-        assert await database.read(notes) == ["new"]
-
-
-async def test_a_write_that_has_begun_is_finished_when_cancelled(tmp_path: Path) -> None:
+async def test_a_write_that_has_begun_is_finished_when_cancelled(location: Location) -> None:
     release = threading.Event()
     results = []
 
-    async with opened(tmp_path, WorkerThreads()) as database, trio.open_nursery() as nursery:
+    async with opened(location, WorkerThreads()) as database, trio.open_nursery() as nursery:
         begun = trio.Event()
 
         def slow(transaction: Transaction) -> str:
@@ -184,14 +85,14 @@ async def test_a_write_that_has_begun_is_finished_when_cancelled(tmp_path: Path)
         nursery.cancel_scope.cancel()
         release.set()
     assert results == ["a"]
-    async with opened(tmp_path) as database:
+    async with opened(location) as database:
         assert await database.read(notes) == ["a"]
 
 
-async def test_a_write_that_waits_for_its_turn_does_nothing_when_cancelled(tmp_path: Path) -> None:
+async def test_a_write_that_waits_for_its_turn_does_nothing_when_cancelled(location: Location) -> None:
     release = threading.Event()
 
-    async with opened(tmp_path, WorkerThreads()) as database:
+    async with opened(location, WorkerThreads()) as database:
         async with trio.open_nursery() as nursery:
             begun = trio.Event()
 
@@ -210,12 +111,82 @@ async def test_a_write_that_waits_for_its_turn_does_nothing_when_cancelled(tmp_p
         assert await database.read(notes) == ["first"]
 
 
-async def test_writers_take_turns(tmp_path: Path) -> None:
+async def test_writers_take_turns(location: Location) -> None:
     def count_up(transaction: Transaction) -> None:
         add(transaction, f"{len(notes(transaction)):03}")
 
-    async with opened(tmp_path, WorkerThreads()) as database:
+    async with opened(location, WorkerThreads()) as database:
         async with trio.open_nursery() as nursery:
             for _ in range(50):
                 nursery.start_soon(database.write, count_up)
         assert await database.read(notes) == [f"{number:03}" for number in range(50)]
+
+
+async def test_a_read_can_change_nothing(location: Location) -> None:
+    async with opened(location) as database:
+        with pytest.raises(Unavailable):
+            await database.read(adding("a"))
+        assert await database.read(notes) == []
+
+
+async def test_placeholders_are_outside_of_quotes_and_comments(location: Location) -> None:
+    sql = """
+        SELECT 'a?%s''?', "text", ? AS "x?%" -- what? %
+        FROM note /* ? %s */ WHERE text LIKE ? AND 7 % 4 = 3
+    """
+    async with opened(location) as database:
+        await database.write(adding("50%"))
+        result = await database.read(lambda transaction: transaction.execute(sql, (1.5, "5%")))
+    assert result.rows == [("a?%s'?", "50%", 1.5)]
+
+
+async def test_values_come_back_as_they_went(location: Location) -> None:
+    def keep(transaction: Transaction) -> list[tuple[object, ...]]:
+        transaction.execute("CREATE TABLE kept (a BIGINT, b DOUBLE PRECISION, c TEXT, d INTEGER)")
+        transaction.execute("INSERT INTO kept VALUES (?, ?, ?, ?)", (10**12, 0.1, "ä\u20ac'\"", True))
+        transaction.execute("INSERT INTO kept VALUES (?, ?, ?, ?)", (-1, None, None, False))
+        rows = transaction.execute("SELECT * FROM kept ORDER BY a").rows
+        return rows + transaction.execute("SELECT sum(a), count(*) FROM kept WHERE a > ?", (0,)).rows
+
+    async with opened(location) as database:
+        rows = await database.write(keep)
+    assert rows == [(-1, None, None, 0), (10**12, 0.1, "ä\u20ac'\"", 1), (10**12, 1)]
+    assert not any(isinstance(value, bool) for row in rows for value in row)
+    assert isinstance(rows[2][0], int)
+
+
+async def test_counts_are_of_changed_rows(location: Location) -> None:
+    def counts(transaction: Transaction) -> list[int]:
+        statements = (
+            "INSERT INTO note (text) VALUES ('a'), ('b')",
+            "INSERT INTO note (text) VALUES ('a') ON CONFLICT DO NOTHING",
+            "SELECT text FROM note",
+            "UPDATE note SET text = 'c' WHERE text = 'a'",
+            "DELETE FROM note WHERE text = 'zzz'",
+            "DELETE FROM note",
+        )
+        return [transaction.execute(statement).rowcount for statement in statements]
+
+    async with opened(location) as database:
+        assert await database.write(counts) == [2, 0, -1, 1, 0, 2]
+        returning = "INSERT INTO note (text) VALUES ('a') RETURNING text"
+        assert (await database.write(lambda transaction: transaction.execute(returning))).rows == [("a",)]
+
+
+async def test_the_pieces_of_the_dialect_fit_at_the_end_of_a_select(location: Location) -> None:
+    def select(transaction: Transaction) -> list[list[tuple[object, ...]]]:
+        dialect = transaction.dialect
+        sql = "SELECT text FROM note WHERE text = ? ORDER BY text LIMIT 1"
+        return [transaction.execute(sql + piece, ("a",)).rows for piece in (dialect.lock, dialect.skip_locked)]
+
+    async with opened(location) as database:
+        await database.write(adding("a"))
+        assert await database.write(select) == [[("a",)], [("a",)]]
+
+
+async def test_the_time_is_this_second(location: Location) -> None:
+    async with opened(location) as database:
+        first = await database.read(lambda transaction: transaction.now())
+        second = await database.write(lambda transaction: transaction.now())
+    assert first <= second < first + 60
+    assert abs(first - SystemClock().now()) < 60

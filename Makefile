@@ -16,7 +16,7 @@ ARGS ?=
 # Options of pytest: make test TESTS="tests/unit -k tokens"
 TESTS ?=
 
-.PHONY: setup run demo guide test bench-tokens lint types format lock clean
+.PHONY: setup run demo guide test test-postgres bench-tokens lint types format lock clean
 
 setup: $(VENV)/.dev  ## everything for work on the project
 
@@ -31,7 +31,16 @@ guide: $(VENV)/.run  ## replay the guide's exchanges, against `make run ARGS=--g
 	@PATH="$(CURDIR)/$(BIN):$$PATH" scripts/guide.sh
 
 test: lint types  ## all checks
+	@$(SAY_USER)
 	$(BIN)/pytest $(TESTS)
+
+test-postgres: $(VENV)/.dev  ## the tests of whole suites once more, with their data in PostgreSQL
+	@$(SAY_USER)
+	$(BIN)/pytest --database=postgres tests/contract tests/faults
+
+# PostgreSQL does not run as root. The package that brings it makes a user for that, which nobody should find unawares.
+SAY_USER = if [ "$$(id -u)" = 0 ] && [ -z "$$ORDERMGMT_TEST_POSTGRES" ] && ! id pgserver >/dev/null 2>&1; then \
+	echo "note: as root, the tests make a system user 'pgserver' for their PostgreSQL (none with ORDERMGMT_TEST_POSTGRES)"; fi
 
 bench-tokens: $(VENV)/.dev  ## what verifying a token costs
 	$(BIN)/python -m benchmarks.tokens

@@ -12,7 +12,7 @@ import msgspec
 import trio
 
 from ordermgmt.config import Config
-from ordermgmt.endpoints import is_loopback, resolve_endpoints
+from ordermgmt.endpoints import resolve_endpoints
 from ordermgmt.net import Address, Binding
 from ordermgmt.runtime import Runtime, ServiceContext
 from ordermgmt.security.tls import load_credential
@@ -51,13 +51,15 @@ Readiness = MutableMapping[str, Check]
 class Assignment(msgspec.Struct, frozen=True):
     """What one service is to do, as plain values: it may be told to another process.
 
-    `addresses` are those of the whole suite, so that all of its services agree where each of them is.
+    `addresses` are those of the whole suite, so that all of its services agree where each of them is. `guide` says
+    whether the replay profile is on, `demo` whether demo users may exist.
     """
 
     service: str
     config: Config
     addresses: Mapping[str, Mapping[str, Address]]
     guide: bool
+    demo: bool
 
 
 async def run_service(
@@ -83,7 +85,7 @@ async def run_service(
         drain=drain,
         data=data_folder(config, guide=assignment.guide),
         readiness=readiness,
-        demo=all(is_loopback(address) for bound in addresses.values() for address in bound.values()),
+        demo=assignment.demo,
         guide=assignment.guide,
     )
     await service.run(context, task_status=task_status)

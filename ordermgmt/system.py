@@ -78,6 +78,7 @@ class Suite:
 
     The addresses are taken when the block is entered and given up when it is left, so that they outlive a
     restart of any service. `board` tells what each service is doing. `place` decides in which process they run.
+    `shared_demo` is for tests: demo users may then exist in a PostgreSQL database, too.
     """
 
     def __init__(
@@ -88,11 +89,13 @@ class Suite:
         *,
         guide: bool = False,
         place: Placement = in_this_process,
+        shared_demo: bool = False,
     ) -> None:
         self.config = config
         self.services = tuple(services)
         self.board = Board([service.name for service in services], pid=os.getpid())
         self.guide = guide
+        self._shared_demo = shared_demo
         self._runtime = runtime
         self._place = place
         self._readiness: Readiness = {}
@@ -132,6 +135,12 @@ class Suite:
         """Where all services are, those of other processes included."""
         return resolve_endpoints(self.config, self.addresses)
 
+    @property
+    def demo(self) -> bool:
+        """Whether demo users may exist: where nobody beyond this machine can reach them, nor shares their database."""
+        bound = (address for listeners in self.addresses.values() for address in listeners.values())
+        return all(map(is_loopback, bound)) and (self._shared_demo or not self.config.suite.database)
+
     async def run(self, stop: trio.Event, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Start the services, keep them running until `stop` is set, drain them.
 
@@ -163,7 +172,7 @@ class Suite:
         check_certificates(Path(suite.certs), names, suite.trust_domain, self._runtime.clock.now())
 
     def _part(self, service: Service) -> Part:
-        assignment = Assignment(service.name, self.config, self.addresses, self.guide)
+        assignment = Assignment(service.name, self.config, self.addresses, self.guide, self.demo)
         bindings = self._bindings[service.name]
         return Part(service, assignment, self._runtime, bindings, self._readiness, self.board)
 

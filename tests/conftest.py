@@ -3,13 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from ordermgmt.storage import Location, PostgresSchema
+from ordermgmt.testing import harness
 from tests import postgres_setup
 from tests.postgres_setup import PostgresServer
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--database",
+        choices=("sqlite", "postgres"),
+        default="sqlite",
+        help="where the suites of the memory network keep their data",
+    )
+
+
+@pytest.fixture(autouse=True)
+def database_of_suites(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let whole suites use what `--database` says: one database for each folder."""
+    if request.config.getoption("--database") == "sqlite":
+        yield
+        return
+    server: PostgresServer = request.getfixturevalue("postgres")
+    found: dict[Path, str] = {}
+    with ExitStack() as stack:
+
+        def database_of(folder: Path) -> str:
+            if folder not in found:
+                found[folder] = stack.enter_context(postgres_setup.database(server))
+            return found[folder]
+
+        monkeypatch.setattr(harness, "default_database", database_of)
+        yield
 
 
 @pytest.fixture(scope="session")

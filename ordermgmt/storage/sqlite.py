@@ -28,6 +28,7 @@ T = TypeVar("T")
 
 # fullfsync is for macOS, where fsync alone leaves the data in the drive's cache.
 _WRITER = ("synchronous = FULL", "fullfsync = ON", "checkpoint_fullfsync = ON", "foreign_keys = ON")
+_RESTORE = "; `ordermgmt restore` puts a backup in its place"
 
 
 class SqliteDatabase:
@@ -116,7 +117,7 @@ def _connect(path: Path) -> tuple[sqlite3.Connection, sqlite3.Connection]:
         reader.execute("PRAGMA query_only = ON")
         ((verdict,),) = writer.execute("PRAGMA quick_check(1)")
         if verdict != "ok":
-            msg = f"it is damaged: {verdict}"
+            msg = f"it is damaged: {' '.join(verdict.split())}{_RESTORE}"
             raise sqlite3.DatabaseError(msg)
         opened.pop_all()
     return writer, reader
@@ -136,4 +137,6 @@ def _make_private(path: Path) -> None:
 
 def _start_error(path: Path, error: Exception) -> StartError:
     cause = error.__cause__ if isinstance(error, Unavailable | OutcomeUnknown) else error
-    return StartError(f"cannot use the database {path}: {getattr(cause, 'strerror', None) or cause}")
+    damaged = getattr(cause, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+    reason = getattr(cause, "strerror", None) or cause
+    return StartError(f"cannot use the database {path}: {reason}{_RESTORE if damaged else ''}")

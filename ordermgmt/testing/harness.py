@@ -18,12 +18,18 @@ from ordermgmt.net.outbound import HttpClient, Response, open_client
 from ordermgmt.pki import files as pki
 from ordermgmt.runtime import Runtime
 from ordermgmt.security.tls import PublicTls, client_tls, load_credential
+from ordermgmt.storage import Location, locate
 from ordermgmt.system import Suite, select, service_names
 from ordermgmt.testing.clocks import VirtualClock
 from ordermgmt.testing.memory import MemoryNetwork
 from ordermgmt.threads import InlineThreads
 
-__all__ = ["RunningSystem", "running_system"]
+__all__ = ["RunningSystem", "default_database", "running_system"]
+
+
+def default_database(folder: Path) -> str:  # noqa: ARG001 - see below
+    """Return `suite.database` for a suite in `folder`. Another function here makes the same tests use PostgreSQL."""
+    return ""
 
 
 class RunningSystem:
@@ -46,6 +52,10 @@ class RunningSystem:
         """The folder of the databases."""
         folder = Path(self.suite.config.suite.data)
         return folder / "guide" if self.suite.guide else folder
+
+    def location(self, service: str) -> Location:
+        """Return where a service keeps its data."""
+        return locate(self.suite.config.suite, service, self.data, guide=self.suite.guide)
 
     def address(self, service: str, setting: str = "listen") -> Address:
         """Return where a service listens."""
@@ -175,7 +185,10 @@ async def running_system(
     """
     base = config or Config()
     suite_config: SuiteConfig = msgspec.structs.replace(
-        base.suite, data=str(folder / "var"), certs=str(folder / "certs")
+        base.suite,
+        data=str(folder / "var"),
+        certs=str(folder / "certs"),
+        database=base.suite.database or default_database(folder),
     )
     base = msgspec.structs.replace(base, suite=suite_config)
     clock = VirtualClock()
@@ -184,7 +197,7 @@ async def running_system(
     certs.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - nothing else runs yet
     pki.ensure(certs, service_names(), suite_config.names, suite_config.trust_domain, clock.now())
     stop = trio.Event()
-    async with Suite(base, runtime, select(services), guide=guide) as suite:
+    async with Suite(base, runtime, select(services), guide=guide, shared_demo=True) as suite:
         prepare(suite)
         async with trio.open_nursery() as nursery:
             await nursery.start(lambda task_status: suite.run(stop, task_status=task_status))

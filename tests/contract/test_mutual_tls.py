@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from base64 import urlsafe_b64decode
-from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from ordermgmt.net.outbound import Interrupted, Response, Unreachable, open_clie
 from ordermgmt.pki import files as pki
 from ordermgmt.security.keys import SigningKey
 from ordermgmt.security.tls import Credential, PublicTls, client_tls, load_credential
+from ordermgmt.storage import open_database
 from ordermgmt.system import Suite
 from ordermgmt.testing.clocks import START, VirtualClock
 from ordermgmt.testing.harness import RunningSystem, running_system
@@ -171,14 +171,18 @@ async def test_every_claim_of_a_callers_token_counts(
     async with running_system(tmp_path) as system:
         body = (await system.bound_token("order")).split(".")[1]
         claims = json.loads(urlsafe_b64decode(body + "=" * (-len(body) % 4))) | changes
-        token = signing_key(system).sign({name: value for name, value in claims.items() if value is not None}, "at+jwt")
+        key = await signing_key(system)
+        token = key.sign({name: value for name, value in claims.items() if value is not None}, "at+jwt")
         skew(system, 40)
         assert (await system.request("inventory", "GET", ITEM, token=token, identity="order")).status == status
 
 
-def signing_key(system: RunningSystem) -> SigningKey:
-    with closing(sqlite3.connect(system.data / "sts.sqlite")) as database:
-        ((pem,),) = database.execute("SELECT private_pem FROM signing_keys").fetchall()
+async def signing_key(system: RunningSystem) -> SigningKey:
+    location, runtime = system.location("sts"), system.runtime
+    migrations = files("ordermgmt.sts") / "migrations"
+    async with open_database(location, migrations, threads=runtime.threads, clock=runtime.clock) as database:
+        rows = await database.read(lambda tx: tx.execute("SELECT private_pem FROM signing_keys").rows)
+    ((pem,),) = rows
     return SigningKey.from_pem(pem.encode())
 
 

@@ -65,7 +65,8 @@ async def test_the_published_tokens_do_what_the_guide_does(tmp_path: Path, autoj
         assert (await system.request("order", "PUT", "/order/1", token=admin, json=body)).status == 200
         assert (await system.request("order", "DELETE", "/order/1", token=admin)).status == 200
         assert system.data.name == "guide"
-        assert (tmp_path / "var" / "guide" / "order.sqlite").exists()
+        if isinstance(system.location("order"), Path):
+            assert (tmp_path / "var" / "guide" / "order.sqlite").exists()
         assert not (tmp_path / "var" / "order.sqlite").exists()
 
 

@@ -104,7 +104,7 @@ def test_the_page_lists_every_setting_with_its_default() -> None:
 
 def test_the_examples_of_the_page_are_configurations(tmp_path: Path) -> None:
     examples = re.findall(r"```toml\n(.*?)```", PAGE, flags=re.DOTALL)
-    assert len(examples) == 2
+    assert len(examples) == 3
     issuer, machines = (load_config(written(tmp_path, text), {}) for text in examples)
     assert issuer.order.issuers[0].scopes == {"orders.write": "add_order", "orders.admin": "cancel_order"}
     endpoints = resolve_endpoints(machines, {})

@@ -9,7 +9,7 @@ import pytest
 
 from ordermgmt.clock import SystemClock
 from ordermgmt.errors import StartError
-from ordermgmt.storage import Database, Transaction, open_database
+from ordermgmt.storage import Database, Location, Transaction, open_database
 from ordermgmt.sts import store
 from ordermgmt.sts.domain import Authority
 from ordermgmt.sts.registration import Client, UserDetails
@@ -40,10 +40,8 @@ OF_ALICE = replace(OWN, subject="alice", user=ALICE.details)
 
 
 @pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    async with open_database(
-        tmp_path / "sts.sqlite", MIGRATIONS, threads=InlineThreads(), clock=SystemClock()
-    ) as opened:
+async def database(location: Location) -> AsyncIterator[Database]:
+    async with open_database(location, MIGRATIONS, threads=InlineThreads(), clock=SystemClock()) as opened:
         await opened.write(lambda transaction: store.put_demo(transaction, [APP], [ALICE], "f"))
         yield opened
 

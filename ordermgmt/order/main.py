@@ -25,7 +25,7 @@ from ordermgmt.security.jwks import JwksClient, fetch_over
 from ordermgmt.security.tls import PublicTls, server_context
 from ordermgmt.security.tokens import TrustedIssuer
 from ordermgmt.security.verifier import TokenVerifier
-from ordermgmt.storage import Database, open_database
+from ordermgmt.storage import Database, Location, open_database
 from ordermgmt.sts.client import BoundToken, StsClient
 from ordermgmt.sts.contract import GUIDE_JWKS_PATH, ORDER_SCOPES
 

@@ -57,7 +57,9 @@ def test_what_is_no_listening_socket_is_refused(tmp_path: Path) -> None:
 
 async def test_one_that_is_bound_elsewhere_than_assigned_is_refused(descriptor: int) -> None:
     elsewhere = {"inventory": {"listen": Address("127.0.0.1", 1)}}
-    told = InheritedAssignment(Assignment("inventory", Config(), elsewhere, guide=False), {"listen": descriptor})
+    told = InheritedAssignment(
+        Assignment("inventory", Config(), elsewhere, guide=False, demo=False), {"listen": descriptor}
+    )
     runtime = Runtime(SystemClock(), TcpNetwork(), WorkerThreads(), secrets.token_bytes)
     with pytest.raises(StartError, match=r"^inventory\.listen is bound to 127\.0\.0\.1:\d+, not as assigned$"):
         await work_with(runtime)(msgspec.json.encode(told), trio.Event(), {}, task_status=trio.TASK_STATUS_IGNORED)
@@ -67,5 +69,5 @@ def test_an_assignment_arrives_as_it_was_told() -> None:
     issuer = IssuerConfig(issuer="wso2", audience="ballerina", jwks_url="https://localhost:1/", scopes={"a": "b"})
     config = Config(order=OrderConfig(issuers=(issuer,), inventory_timeout=2.5))
     addresses = {"order": {"listen": Address("::1", 9090)}, "admin": {"listen": Address("127.0.0.1", 1)}}
-    told = InheritedAssignment(Assignment("order", config, addresses, guide=True), {"listen": 7})
+    told = InheritedAssignment(Assignment("order", config, addresses, guide=True, demo=True), {"listen": 7})
     assert msgspec.json.decode(msgspec.json.encode(told), type=InheritedAssignment) == told

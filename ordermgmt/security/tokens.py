@@ -103,7 +103,7 @@ def parse(token: str) -> Unverified:
 
     Raises Unauthenticated: `token-too-large`, `malformed-token`, `malformed-encoding`, `header-*` and `payload-*`
     with the reasons of `decode_object`, `crit-refused`, `unencoded-payload`, `key-in-header`, `algorithm-refused`,
-    `wrong-type`, `missing-kid`, `missing-iss` or `invalid-iss`.
+    `wrong-type`, `missing-kid`, `invalid-kid`, `missing-iss` or `invalid-iss`.
     """
     if len(token) > MAX_TOKEN:
         raise Unauthenticated("token-too-large")
@@ -151,7 +151,7 @@ def check_use(signed: SignedClaims, trust: TrustedIssuer, now: float, thumbprint
     """Check that the token may be used here, now, over a connection with this client certificate (None: without).
 
     `now` is in seconds since 1970. Raises Unauthenticated: `wrong-audience`, `expired`, `not-yet-valid`,
-    `issued-in-future`, `binding-mismatch`.
+    `issued-in-future`, `binding-unknown`, `binding-without-certificate`, `binding-mismatch`.
     """
     if trust.audience not in signed.audience:
         raise Unauthenticated("wrong-audience")
@@ -161,9 +161,8 @@ def check_use(signed: SignedClaims, trust: TrustedIssuer, now: float, thumbprint
         raise Unauthenticated("not-yet-valid")
     if now + SKEW < signed.issued_at:
         raise Unauthenticated("issued-in-future")
-    # A token that is bound to something which cannot be checked here is not a bearer token either.
-    if signed.confirmation is not None and not (thumbprint and binding.matches(signed.confirmation, thumbprint)):
-        raise Unauthenticated("binding-mismatch")
+    if signed.confirmation is not None:
+        _check_binding(signed.confirmation, thumbprint)
     return signed.principal
 
 
@@ -179,6 +178,16 @@ def verify(
     if key is None:
         raise Unauthenticated("unknown-key")
     return check_use(check_signature(unverified, key, trust), trust, now, thumbprint)
+
+
+def _check_binding(confirmation: Mapping[str, Any], thumbprint: str | None) -> None:
+    """A token that is bound to something which cannot be checked here is not a bearer token either."""
+    if binding.MEMBER not in confirmation:
+        raise Unauthenticated("binding-unknown")
+    if not thumbprint:
+        raise Unauthenticated("binding-without-certificate")
+    if not binding.matches(confirmation, thumbprint):
+        raise Unauthenticated("binding-mismatch")
 
 
 def _media_type(name: str) -> str:
@@ -221,9 +230,11 @@ def _check_members(header: Mapping[str, Any]) -> None:
         raise Unauthenticated("algorithm-refused")
     if not isinstance(header.get("typ"), str):
         raise Unauthenticated("wrong-type")
-    kid = header.get("kid")
-    if not isinstance(kid, str) or not 0 < len(kid) <= MAX_KID:
+    if "kid" not in header:
         raise Unauthenticated("missing-kid")
+    kid = header["kid"]
+    if not isinstance(kid, str) or not 0 < len(kid) <= MAX_KID:
+        raise Unauthenticated("invalid-kid")
 
 
 def _read_claims(payload: Mapping[str, Any], trust: TrustedIssuer) -> SignedClaims:

@@ -58,7 +58,7 @@ async def test_what_is_remembered_is_still_checked_on_every_use() -> None:
     bound = sign(header(), claims(cnf=binding.confirmation(THUMBPRINT)))
     for _ in range(2):
         assert (await verifier.verify(bound, PEER)).sub == "alice"
-        with pytest.raises(Unauthenticated, match="binding-mismatch"):
+        with pytest.raises(Unauthenticated, match="binding-without-certificate"):
             await verifier.verify(bound, None)
         with pytest.raises(Unauthenticated, match="binding-mismatch"):
             await verifier.verify(bound, Peer("gateway", None, "another"))

@@ -121,7 +121,9 @@ async def test_what_the_rules_allow_a_caller_is_accepted(
     forge: Forge, tmp_path: Path, autojump_clock: trio.abc.Clock, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async with open_bench(tmp_path, capsys) as bench:
+        stock = await bench.stock()
         await accepted_token(bench, forge)
+        assert await bench.stock() == stock - 1
 
 
 async def test_who_calls_decides_before_any_token_does(

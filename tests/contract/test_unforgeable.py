@@ -13,9 +13,9 @@ import trio
 
 from tests.contract.unforgeable import claims, encoding, good, issuers, requests, signatures
 from tests.contract.unforgeable.bench import check_accepted, check_refused, open_bench
-from tests.contract.unforgeable.forging import Row
+from tests.contract.unforgeable.forging import Row, Token
 
-TABLES = [signatures.rows, encoding.rows, claims.rows, requests.rows]
+TABLES = [requests.rows, claims.rows, encoding.rows, signatures.rows]
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.__module__.rpartition(".")[2])
@@ -56,6 +56,25 @@ async def test_the_log_says_why_a_published_key_is_not_used(
         assert f"key-skipped reason={skipped.reason} kid=\"'{skipped.kid}'\"" in log
     assert log.count("key-skipped") == len(issuers.skipped_keys()) + 1  # and the second of two with one kid
     assert "key-skipped reason=duplicate-kid kid=\"'twice'\"" in log
+
+
+@pytest.mark.parametrize(("kid", "seconds", "code"), [("es", 601, "expired"), ("rs", 301, "unknown-key")])
+async def test_what_was_accepted_once_is_not_accepted_for_ever(
+    kid: str,
+    seconds: int,
+    code: str,
+    tmp_path: Path,
+    autojump_clock: trio.abc.Clock,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The very same token is sent again: after its end, or after its key was withdrawn and keys were fetched again."""
+    async with open_bench(tmp_path, capsys) as bench:
+        sent = bench.tokens["es"].text()
+        check_accepted(await bench.attempt(sent))
+        bench.documents["/id"]["keys"] = [issuers.public(kid)]
+        await bench.aclose()  # an idle connection would not last
+        await trio.sleep(seconds)
+        check_refused(await bench.attempt(sent), Row(code, Token.text, code, "es"), sent)
 
 
 def test_no_row_is_told_from_another_by_nothing() -> None:

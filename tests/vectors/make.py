@@ -13,15 +13,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from joserfc import jwk
-
 from tests.contract.unforgeable import claims, encoding, good, issuers, signatures
 from tests.contract.unforgeable.forging import Row, Sent, Token
 from tests.vectors.edges import Vector, ecdsa, eddsa, rsa, vector
 
 FOLDER = Path(__file__).parent
 NOW = 1_767_225_600.0
-ISSUER = "https://sts.example"
 EACH = 2
 """Rows of a table that are kept for each code: the tables themselves run with fresh keys in every test run."""
 ELSEWHERE = ("insufficient-scope", "malformed-credentials", "")
@@ -38,23 +35,6 @@ def file(name: str, about: str, trust: Mapping[str, Any], keys: list[Any], vecto
 
 def trust(issuer: str, audience: str, *algorithms: str) -> dict[str, Any]:
     return {"issuer": issuer, "audience": audience, "algorithms": algorithms}
-
-
-def own_token() -> Token:
-    """Return a good token as the STS makes them."""
-    key = jwk.ECKey.generate_key("P-256")
-    kid = key.thumbprint()
-    body = {
-        "iss": ISSUER,
-        "sub": "client:alice-app",
-        "aud": "order",
-        "client_id": "alice-app",
-        "scope": "add_order",
-        "iat": int(NOW),
-        "exp": int(NOW) + 60,
-        "jti": "Zm9yZ2Vk",
-    }
-    return Token({"alg": "ES256", "typ": "at+jwt", "kid": kid}, body, key, "ES256")
 
 
 def rows(bases: Mapping[str, Token]) -> Iterator[Vector]:
@@ -76,10 +56,10 @@ def rows(bases: Mapping[str, Token]) -> Iterator[Vector]:
 
 def main() -> None:
     """Write all files."""
-    own = own_token()
+    own = issuers.suite_token(NOW)
     member = {**own.key.as_dict(private=False), "kid": own.header["kid"], "use": "sig", "alg": "ES256"}
     about = "Tokens of the STS, each good one changed in one way."
-    file("sts", about, trust(ISSUER, "order", "ES256", "RS256"), [member], list(rows({"sts": own})))
+    file("sts", about, trust(issuers.SUITE, "order", "ES256", "RS256"), [member], list(rows({"sts": own})))
     foreign = issuers.foreign_tokens(NOW)
     del foreign["rival"]
     about = "Tokens of an issuer that publishes many keys that are of no use."
@@ -92,7 +72,7 @@ def main() -> None:
         ("eddsa", "Edges of Ed25519 (RFC 8032 section 5.1.7).", ("EdDSA",), eddsa),
     ):
         keys, vectors = make(own)
-        file(name, about, trust(ISSUER, "order", *algorithms), keys, vectors)
+        file(name, about, trust(issuers.SUITE, "order", *algorithms), keys, vectors)
 
 
 if __name__ == "__main__":

@@ -114,7 +114,12 @@ class Bench:
     """A running suite, a good token of each issuer, and what happens when one is sent. Made by `open_bench`."""
 
     def __init__(
-        self, system: RunningSystem, network: RecordingNetwork, log: pytest.CaptureFixture[str], own: Token
+        self,
+        system: RunningSystem,
+        network: RecordingNetwork,
+        log: pytest.CaptureFixture[str],
+        own: Token,
+        documents: dict[str, dict[str, Any]],
     ) -> None:
         self.system = system
         self.tokens = {"sts": own, **issuers.foreign_tokens(system.runtime.clock.now())}
@@ -125,6 +130,8 @@ class Bench:
         self._gateway = Wire(system, "gateway")
         self._number = 0
         self._proven: set[str] = set()
+        self.documents = documents
+        """What the issuers publish, by path: may be changed."""
 
     async def attempt(self, sent: str | Sent) -> Attempt:
         """Ask for an order of one piece with a token, or in another way."""
@@ -207,10 +214,11 @@ async def open_bench(folder: Path, log: pytest.CaptureFixture[str]) -> AsyncIter
     certs.mkdir()
     pki.ensure(certs, ["id"], [issuers.HOST], "ordermgmt.local", VirtualClock().now())
     config = Config(order=OrderConfig(issuers=issuers.issuers(str(certs / "ca.pem"))))
+    documents = issuers.documents()
     async with trio.open_nursery() as nursery:
-        await nursery.start(_serve_keys, network, certs)
+        await nursery.start(_serve_keys, network, certs, documents)
         async with running_system(folder, config=config, network=network) as system:
-            bench = Bench(system, network, log, taken_apart(system, await system.order_token("alice-app")))
+            bench = Bench(system, network, log, taken_apart(system, await system.order_token("alice-app")), documents)
             yield bench
             await bench.aclose()
         nursery.cancel_scope.cancel()
@@ -229,15 +237,17 @@ def signing_key(system: RunningSystem) -> jwk.ECKey:
 
 
 async def _serve_keys(
-    network: MemoryNetwork, certs: Path, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    network: MemoryNetwork,
+    certs: Path,
+    documents: dict[str, dict[str, Any]],
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    documents = {path: json.dumps(document).encode() for path, document in issuers.documents().items()}
     credential = load_credential(certs, "id", "ordermgmt.local")
     tls = server_context(credential, client_certificates=False, clock=VirtualClock())
     binding = await network.bind(Address(issuers.HOST, issuers.PORT))
 
     async def app(scope: Any, _receive: Any, send: Any) -> None:
-        body = documents[scope["path"]]
+        body = json.dumps(documents[scope["path"]]).encode()
         fields = [(b"content-length", str(len(body)).encode()), (b"content-type", b"application/json")]
         await send({"type": "http.response.start", "status": 200, "headers": fields})
         await send({"type": "http.response.body", "body": body})

@@ -15,15 +15,19 @@ __all__ = [
     "ID",
     "PORT",
     "RIVAL",
+    "SUITE",
     "Skipped",
     "attacker",
     "documents",
     "foreign_tokens",
     "issuers",
     "skipped_keys",
+    "suite_token",
 ]
 
 HOST, PORT = "localhost", 7443
+SUITE = "https://sts.example"
+"""Stands for the STS where none runs."""
 ID = "https://id.example"
 """Has a key of each kind, and publishes many that are of no use."""
 RIVAL = "https://rival.example"
@@ -130,6 +134,14 @@ def issuers(ca_file: str) -> tuple[IssuerConfig, ...]:
         IssuerConfig(ID, "orders", f"{where}/id", ca_file, tuple(ALGORITHMS.values()), ("at+jwt",), scopes),
         IssuerConfig(RIVAL, "orders", f"{where}/rival", ca_file, ("ES256",), ("JWT",), scopes),
     )
+
+
+def suite_token(now: float) -> Token:
+    """Return a good token as the STS makes them, for where there is no STS."""
+    key = jwk.ECKey.generate_key("P-256")
+    body = {"iss": SUITE, "sub": "client:alice-app", "aud": "order", "client_id": "alice-app", "scope": "add_order",
+            "iat": int(now), "exp": int(now) + 60, "jti": "Zm9yZ2Vk"}  # fmt: skip
+    return Token({"alg": "ES256", "typ": "at+jwt", "kid": key.thumbprint()}, body, key, "ES256")
 
 
 def foreign_tokens(now: float) -> dict[str, Token]:

@@ -16,7 +16,7 @@ ARGS ?=
 # Options of pytest: make test TESTS="tests/unit -k tokens"
 TESTS ?=
 
-.PHONY: setup run demo guide test test-postgres bench-tokens lint types format lock clean
+.PHONY: setup run demo guide test test-postgres bench-tokens lint types format lock clean mutation
 
 setup: $(VENV)/.dev  ## everything for work on the project
 
@@ -53,6 +53,9 @@ lint: $(VENV)/.dev  ## style, and what goes wrong in async code
 
 types: $(VENV)/.dev  ## types, strictly
 	$(BIN)/mypy
+
+mutation: $(VENV)/.dev  ## weaken each check of a token, one at a time, and see the tests catch it
+	$(BIN)/python -m tests.mutation.run
 
 format: $(VENV)/.dev  ## let ruff write the files
 	$(BIN)/ruff format .

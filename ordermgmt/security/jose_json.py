@@ -1,7 +1,7 @@
 """What JOSE is written in, read strictly: JSON objects and base64url of which there is only one reading.
 
 Two parsers that read the same signed bytes differently are a way round a signature, so whatever is ambiguous is
-refused (RFC 8725 section 2.5; RFC 7515 section 4; RFC 7519 section 4).
+refused (RFC 8725 section 2.6; RFC 7515 section 4; RFC 7519 section 4).
 """
 
 from __future__ import annotations

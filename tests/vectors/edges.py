@@ -80,10 +80,16 @@ def _ecdsa(token: Token, size: int, n: int) -> Iterator[Vector]:
 
     yield vector("good", pair(r, s))
     yield vector("n - s instead of s is good, too", pair(r, n - s))
-    short, number = _with_short_r(token, size)
-    yield vector("r begins with a zero byte", short)
-    signed_short = short.rpartition(".")[0]
-    yield vector("r without its zero byte", f"{signed_short}.{b64(number)}", "bad-signature")
+    for name, half in (("r", 0), ("s", 1)):
+        short = _with_zero(token, size * half, size)
+        signed_short, _, encoded = short.rpartition(".")
+        halves = [unb64(encoded)[:size], unb64(encoded)[size:]]
+        yield vector(f"{name} begins with a zero byte", short)
+        halves[half] = halves[half].lstrip(b"\0")
+        yield vector(f"{name} without its zero bytes", f"{signed_short}.{b64(b''.join(halves))}", "bad-signature")
+    yield vector(
+        "a zero byte more before s", f"{signed}.{b64(signature[:size] + bytes(1) + signature[size:])}", "bad-signature"
+    )
     full = 2 ** (8 * size) - 1
     for first, second in ((0, 0), (0, s), (r, 0), (1, 1), (n, s), (r, n), (n, n), (n - r, s), (s, r), (n - 1, n - 1),
                           (full, full), (1, 0), (0, 1), (n + 1, 1)):  # fmt: skip
@@ -100,13 +106,13 @@ def _ecdsa(token: Token, size: int, n: int) -> Iterator[Vector]:
         yield vector(name, f"{signed}.{b64(odd)}", "bad-signature")
 
 
-def _with_short_r(token: Token, size: int) -> tuple[str, bytes]:
-    """Sign until r is small; return the token, and the signature without the zero byte."""
+def _with_zero(token: Token, index: int, size: int) -> str:
+    """Sign until the number at `index` begins with a zero byte; P-521 leaves 7 bits of the first one empty."""
     while True:
         text = token.text()
         signature = unb64(text.rpartition(".")[2])
-        if signature[0] == 0 and (signature[1] == 0 or size < 66):  # P-521 leaves 7 bits of its first byte empty
-            return text, signature[1:]
+        if signature[index] == 0 and (signature[index + 1] == 0 or size < 66):
+            return text
 
 
 def rsa(token: Token) -> Made:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from tests.contract.unforgeable.forging import Forge, Row, Sent
+from tests.contract.unforgeable.forging import Forge, Row, Sent, Token
 
 __all__ = ["rows", "with_field"]
 
@@ -15,7 +15,12 @@ def rows() -> list[Row]:
 
 def with_field(*formats: str) -> Forge:
     """Send header lines in which {} is the token."""
-    return lambda token: Sent(tuple(line.replace("{}", token.text()).encode() for line in formats))
+
+    def forge(token: Token) -> Sent:
+        text = token.text()  # once: every signature is another
+        return Sent(tuple(line.replace("{}", text).encode() for line in formats))
+
+    return forge
 
 
 def _elsewhere() -> Iterator[Row]:

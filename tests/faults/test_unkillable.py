@@ -16,12 +16,11 @@ from typing import Literal
 import pytest
 
 from tests.faults import attacks_handshake, attacks_http1, attacks_http2
-from tests.faults.unkillable_setup import DRAIN, PROMPT, Attacker, Resources, Transport, Victim, Victims
+from tests.faults.unkillable_setup import DRAIN, PROMPT, TRANSPORTS, Attacker, Resources, Transport, Victim, Victims
 
 Attack = Callable[[Attacker], None]
 Harm = Literal["dies", "starves", "hangs"]
 
-TRANSPORTS: tuple[Transport, ...] = ("plain", "tls")
 ATTACKS: dict[str, Attack] = {
     name: function
     for module in (attacks_http1, attacks_http2, attacks_handshake)
@@ -40,9 +39,11 @@ HARM: dict[str, Harm] = {
     "pipelining_without_reading": "hangs",
     "not_reading_frames": "hangs",
 }
-"""What an attack does to a stock Hypercorn: its process ends, the next client waits in vain, or SIGTERM does nothing."""
+"""What an attack does to a stock Hypercorn: its process ends, the next client waits in vain, or SIGTERM fails."""
 GROWTH = 80 * 1024 * 1024
 """Bytes that a victim may grow by: eight answers of 4 MiB that nobody takes, twice each, and a quarter for the rest."""
+GOING_ON = ("not_reading", "slow_head", "slow_body", "pipelining", "tiny_chunks", "slow_client_hello", "ping_flood")
+"""Attacks that last."""
 AT_ONCE = 8
 """Attacks that run at the same time: as many as leave this process, which has one core, time to ask itself."""
 
@@ -111,6 +112,19 @@ def test_ours_serves_the_next_client_and_ends_when_told(name: str, victims: Vict
         assert "Traceback" not in victim.log.read_text()
 
 
+def test_ours_ends_when_told_in_the_middle_of_attacks(victims: Victims) -> None:
+    going_on = [ATTACKS[name] for name in GOING_ON]
+    with victims.start("ours") as victim, attackers(victim) as both, ThreadPoolExecutor(len(going_on) * 2) as pool:
+        running = [pool.submit(run, attack, attacker) for attack in going_on for attacker in both]
+        assert victim.serves("tls")
+        victim.terminate()
+        assert victim.ended_within(DRAIN + PROMPT)
+        assert victim.reap() == 0
+        for attack in running:
+            attack.result()
+
+
+@pytest.mark.slow
 def test_ours_holds_against_everything_at_once(victims: Victims) -> None:
     with victims.start("ours") as victim:
         before = victim.resources()

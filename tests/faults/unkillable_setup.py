@@ -29,12 +29,13 @@ PROMPT = 1.0
 """Seconds within which the next client has its answer, whatever another one does."""
 PATIENCE = 0.4
 """Every deadline of a victim of ours, in seconds."""
-DRAIN = 0.5
+DRAIN = 0.2
 """Seconds that a victim has for what is in flight when it is told to end."""
 HELLO = b"GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 Server = Literal["stock", "ours"]
 Transport = Literal["plain", "tls"]
+TRANSPORTS: tuple[Transport, ...] = ("plain", "tls")
 
 
 class Resources(NamedTuple):
@@ -59,7 +60,7 @@ class Victim:
 
     def ended_within(self, seconds: float) -> bool:
         """Wait for the process's end; True if it came."""
-        return bool(select.select([self.descriptor], [], [], seconds)[0])
+        return readable(self.descriptor, seconds)
 
     def terminate(self) -> None:
         """Send SIGTERM, if it has not ended already."""
@@ -87,7 +88,7 @@ class Victim:
         """Return what it holds now."""
         status = Path(f"/proc/{self.pid}/status").read_text()
         kilobytes = int(status.partition("VmRSS:")[2].split()[0])
-        return Resources(kilobytes * 1024, len(os.listdir(f"/proc/{self.pid}/fd")))
+        return Resources(kilobytes * 1024, len(list(Path(f"/proc/{self.pid}/fd").iterdir())))
 
 
 class Victims:
@@ -114,10 +115,10 @@ class Victims:
         self._starter.stdout.close()
 
     @contextlib.contextmanager
-    def start(self, server: Server, *, patience: float = PATIENCE) -> Iterator[Victim]:
+    def start(self, server: Server, *, patience: float = PATIENCE, descriptors: int = 6000) -> Iterator[Victim]:
         """Start one and have it serve its first clients; leaving the block kills it."""
         log = self._folder / f"{server}-{next(self._numbers)}.log"
-        pid, plain, secure = self._ask(Order(server, str(log), patience, DRAIN), log)
+        pid, plain, secure = self._ask(Order(server, str(log), patience, DRAIN, descriptors), log)
         reap = functools.cache(lambda: self._ask(Reap(pid), log)[0])
         victim = Victim(pid, {"plain": plain, "tls": secure}, log, os.pidfd_open(pid), reap)
         try:
@@ -134,7 +135,7 @@ class Victims:
         assert self._starter.stdin is not None
         assert self._starter.stdout is not None
         self._starter.stdin.write(msgspec.json.encode(order) + b"\n")
-        assert select.select([self._starter.stdout], [], [], 20)[0], log.read_text()
+        assert readable(self._starter.stdout.fileno(), 20), log.read_text()
         return [int(word) for word in self._starter.stdout.readline().split()]
 
 
@@ -145,6 +146,7 @@ class Attacker:
         self.victim = victim
         self.transport = transport
         self._open: list[socket.socket] = []
+        self._secured: list[ssl.SSLSocket] = []
 
     @property
     def connections(self) -> int:
@@ -157,7 +159,7 @@ class Attacker:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        for sock in self._open:
+        for sock in (*self._open, *self._secured):
             sock.close()
 
     def connect_tcp(self, source: str = "127.0.0.1", *, buffer: int | None = None) -> socket.socket:
@@ -172,16 +174,33 @@ class Attacker:
         sock.connect(("127.0.0.1", self.victim.ports[self.transport]))
         return sock
 
+    def start_connecting(self, source: str) -> None:
+        """Begin to connect, and wait for nothing."""
+        sock = socket.socket()
+        self._open.append(sock)
+        sock.setblocking(False)
+        sock.bind((source, 0))
+        sock.connect_ex(("127.0.0.1", self.victim.ports[self.transport]))
+
     def connect(
         self, first: bytes = b"", *, source: str = "127.0.0.1", buffer: int | None = None, alpn: tuple[str, ...] = ()
     ) -> socket.socket:
         """Connect, over TLS if that is the transport, and send `first` in one piece."""
         sock = self.connect_tcp(source, buffer=buffer)
         if self.transport == "tls":
-            sock = client_context(alpn).wrap_socket(sock, server_hostname="localhost")
-            self._open[-1] = sock
+            secured = client_context(alpn).wrap_socket(sock, do_handshake_on_connect=False, server_hostname="localhost")
+            self._secured.append(secured)
+            secured.do_handshake()
+            sock = secured
         sock.sendall(first)
         return sock
+
+
+def readable(descriptor: int, seconds: float) -> bool:
+    """Wait until there is something to read, or the end of it; False if that takes too long."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(seconds * 1000))
 
 
 def client_context(alpn: tuple[str, ...] = ()) -> ssl.SSLContext:
@@ -209,15 +228,12 @@ def pour(sock: socket.socket, pieces: Iterable[bytes], seconds: float = 0.3) -> 
 
 
 def drip(sock: socket.socket, data: Iterable[int], interval: float = 0.02, seconds: float = 2.0) -> None:
-    """Send one byte at each interval, for so many seconds, or until the server answers or closes the connection."""
+    """Send one byte at each interval, for so many seconds, or until the server closes the connection."""
     end = time.monotonic() + seconds
-    try:
-        for byte in data:
-            if time.monotonic() > end or select.select([sock], [], [], interval)[0]:
-                return
-            sock.sendall(bytes([byte]))
-    except OSError:
-        return
+    for byte in data:
+        if time.monotonic() > end or receive_all(sock, interval)[1]:
+            return
+        pour(sock, [bytes([byte])])
 
 
 def receive_all(sock: socket.socket, seconds: float = 2.0) -> tuple[bytes, bool]:

@@ -1,0 +1,108 @@
+"""Thousands of clients that connect and say nothing: the next one is served, and in the end all of them are let go."""
+
+from __future__ import annotations
+
+import select
+import time
+from typing import Literal
+
+import pytest
+
+from tests.faults.unkillable_setup import DRAIN, PROMPT, TRANSPORTS, Attacker, Transport, Victims
+
+Moment = Literal["before the handshake", "after the handshake", "without TLS"]
+
+CROWDS: dict[Moment, tuple[Transport, int]] = {
+    "before the handshake": ("tls", 5000),
+    "after the handshake": ("tls", 500),
+    "without TLS": ("plain", 5000),
+}
+SOURCES = 10
+"""Addresses that a crowd comes from."""
+PATIENCE = 4.0
+"""Seconds that a victim gives each of them: more than it takes to open them all."""
+MEMORY = {"before the handshake": 64 * 1024, "after the handshake": 128 * 1024, "without TLS": 32 * 1024}
+"""Bytes that one silent client may cost, with its TLS state."""
+
+
+def gather(attacker: Attacker, moment: Moment, size: int) -> set[int]:
+    """Connect so many times, while the next client is served; return the connections' descriptors."""
+    descriptors = set()
+    for number in range(size):
+        source = f"127.0.0.{2 + number % SOURCES}"
+        before = moment == "before the handshake"
+        sock = attacker.connect_tcp(source) if before else attacker.connect(source=source)
+        descriptors.add(sock.fileno())
+        if not number % 250:
+            assert attacker.victim.serves(attacker.transport)
+    return descriptors
+
+
+def burst(attacker: Attacker, size: int = 1000) -> None:
+    for number in range(size):
+        attacker.start_connecting(f"127.0.0.{2 + number % SOURCES}")
+
+
+def all_closed_within(descriptors: set[int], seconds: float) -> bool:
+    """Wait until the other side has closed every one of these connections."""
+    end = time.monotonic() + seconds
+    poll = select.poll()
+    for descriptor in descriptors:
+        poll.register(descriptor, select.POLLRDHUP)
+    left = len(descriptors)
+    while left and (remaining := end - time.monotonic()) > 0:
+        for descriptor, _ in poll.poll(remaining * 1000):
+            poll.unregister(descriptor)
+            left -= 1
+    return not left
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", CROWDS)
+def test_ours_serves_the_next_client_and_lets_a_silent_crowd_go(moment: Moment, victims: Victims) -> None:
+    transport, size = CROWDS[moment]
+    with victims.start("ours", patience=PATIENCE) as victim, Attacker(victim, transport) as attacker:
+        before = victim.resources()
+        descriptors = gather(attacker, moment, size)
+        assert victim.serves(transport)
+        full = victim.resources()
+        # The one that may be missing is that of a next client who was just leaving.
+        assert full.descriptors - before.descriptors >= size - 1
+        assert (full.memory - before.memory) / size < MEMORY[moment]
+        assert all_closed_within(descriptors, PATIENCE + PROMPT)
+        assert victim.serves(transport)
+        assert victim.resources().descriptors <= before.descriptors + 1
+
+
+@pytest.mark.slow
+def test_ours_ends_when_told_with_a_silent_crowd(victims: Victims) -> None:
+    with victims.start("ours", patience=60) as victim, Attacker(victim, "tls") as attacker:
+        gather(attacker, "before the handshake", 5000)
+        assert victim.serves("tls")
+        victim.terminate()
+        # Closing one takes about 0.3 ms of a core, and there may be others who want the core.
+        assert victim.ended_within(DRAIN + PROMPT + 5000 * 0.001)
+        assert victim.reap() == 0
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_burst_of_connections_starves_a_stock_hypercorn(transport: Transport, victims: Victims) -> None:
+    with victims.start("stock") as victim, Attacker(victim, transport) as attacker:
+        burst(attacker)
+        assert not victim.serves(transport)
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_ours_serves_the_next_client_after_a_burst_of_connections(transport: Transport, victims: Victims) -> None:
+    with victims.start("ours", patience=PATIENCE) as victim, Attacker(victim, transport) as attacker:
+        burst(attacker)
+        assert victim.serves(transport)
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_ours_serves_the_next_client_when_descriptors_run_out(transport: Transport, victims: Victims) -> None:
+    with victims.start("ours", patience=60, descriptors=256) as victim, Attacker(victim, transport) as attacker:
+        burst(attacker, 400)
+        assert victim.serves(transport)
+        victim.terminate()
+        assert victim.ended_within(DRAIN + PROMPT)

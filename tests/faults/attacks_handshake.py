@@ -6,7 +6,7 @@ import itertools
 import os
 import ssl
 
-from tests.faults.unkillable_setup import HELLO, Attacker, client_context, drip, pour, receive_all, reset
+from tests.faults.attacker import HELLO, Attacker, client_context, drip, pour, receive_all, reset
 
 
 def client_hello() -> bytes:

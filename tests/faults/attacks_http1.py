@@ -6,7 +6,7 @@ import base64
 import itertools
 import os
 
-from tests.faults.unkillable_setup import HELLO, Attacker, drip, pour, receive_all, reset
+from tests.faults.attacker import HELLO, Attacker, drip, pour, receive_all, reset
 
 FRAME = b"\x81\x85" + bytes(4) + b"hello"
 """A WebSocket text frame, masked with nothing."""

@@ -20,7 +20,7 @@ from hyperframe.frame import (
     WindowUpdateFrame,
 )
 
-from tests.faults.unkillable_setup import Attacker, drip, pour, receive_all
+from tests.faults.attacker import Attacker, drip, pour, receive_all
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 

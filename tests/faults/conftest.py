@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.faults.unkillable_setup import Victims
+from tests.faults.victims import Victims
 
 DESCRIPTORS = 6000
 """Open files of one process: a crowd of 5,000, and room."""

@@ -16,7 +16,8 @@ from typing import Literal
 import pytest
 
 from tests.faults import attacks_handshake, attacks_http1, attacks_http2
-from tests.faults.unkillable_setup import DRAIN, PROMPT, TRANSPORTS, Attacker, Resources, Transport, Victim, Victims
+from tests.faults.attacker import TRANSPORTS, Attacker, Transport
+from tests.faults.victims import DRAIN, PROMPT, Resources, Victim, Victims
 
 Attack = Callable[[Attacker], None]
 Harm = Literal["dies", "starves", "hangs"]
@@ -57,7 +58,7 @@ def run(attack: Attack, attacker: Attacker) -> None:
 @contextmanager
 def attackers(victim: Victim) -> Iterator[list[Attacker]]:
     with ExitStack() as stack:
-        yield [stack.enter_context(Attacker(victim, transport)) for transport in TRANSPORTS]
+        yield [stack.enter_context(victim.attacker(transport)) for transport in TRANSPORTS]
 
 
 def serve_during(victim: Victim, attacks: Sequence[tuple[Attack, Attacker]]) -> Resources:
@@ -80,7 +81,7 @@ def test_the_attack_harms_a_stock_hypercorn(name: str, victims: Victims) -> None
         harmed: list[tuple[Transport, Victim]] = []
         for transport in TRANSPORTS:
             victim = stack.enter_context(victims.start("stock"))
-            run(ATTACKS[name], stack.enter_context(Attacker(victim, transport)))
+            run(ATTACKS[name], stack.enter_context(victim.attacker(transport)))
             harmed.append((transport, victim))
         found: dict[Transport, set[Harm]] = {transport: set() for transport in TRANSPORTS}
         for transport, victim in harmed:
@@ -130,7 +131,7 @@ def test_ours_holds_against_everything_at_once(victims: Victims) -> None:
         before = victim.resources()
         with ExitStack() as stack:
             attacks = [
-                (attack, stack.enter_context(Attacker(victim, transport)))
+                (attack, stack.enter_context(victim.attacker(transport)))
                 for attack in ATTACKS.values()
                 for transport in TRANSPORTS
             ]

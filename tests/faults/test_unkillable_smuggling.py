@@ -10,7 +10,8 @@ import re
 
 import pytest
 
-from tests.faults.unkillable_setup import HELLO, TRANSPORTS, Attacker, Transport, Victims, receive_all
+from tests.faults.attacker import HELLO, TRANSPORTS, Transport, receive_all
+from tests.faults.victims import Victims
 
 POST = b"POST /echo HTTP/1.1\r\nHost: localhost\r\n"
 CHUNKED = b"Transfer-Encoding: chunked\r\n"
@@ -91,7 +92,7 @@ def test_ours_refuses_once_and_closes(name: str, victims: Victims) -> None:
     shape, status = SHAPES[name]
     with victims.start("ours") as victim:
         for transport in TRANSPORTS:
-            with Attacker(victim, transport) as attacker:
+            with victim.attacker(transport) as attacker:
                 received, closed = receive_all(attacker.connect(shape + HELLO))
                 assert (statuses(received), closed) == ([status], True)
             assert victim.serves(transport)
@@ -99,7 +100,7 @@ def test_ours_refuses_once_and_closes(name: str, victims: Victims) -> None:
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_stock_hypercorn_reads_the_second_request(transport: Transport, victims: Victims) -> None:
-    with victims.start("stock") as victim, Attacker(victim, transport) as attacker:
+    with victims.start("stock") as victim, victim.attacker(transport) as attacker:
         waiting = {name: attacker.connect(shape + HELLO) for name, (shape, _) in SHAPES.items()}
         answers = {name: statuses(receive_all(sock, 0.1)[0]) for name, sock in waiting.items()}
     assert {name for name, several in answers.items() if len(several) > 1} == READ_BY_STOCK

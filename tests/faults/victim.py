@@ -1,22 +1,22 @@
 """Processes to be attacked: one small Quart-Trio application, on stock Hypercorn or on our own server.
 
-Run as `python unkillable_victim.py CERTIFICATE_AND_KEY`. It imports everything once, and then forks a victim for every
-line of JSON that it reads (an `Order`), so that each attack meets a fresh process that took milliseconds to start.
-Answers, one a line: `PID PLAIN_PORT TLS_PORT` as soon as the victim serves; for `{"reap": PID}` the exit status of a
-victim that has ended. When the input ends, the victims that are left are killed.
+`python -m tests.faults.victim CERTIFICATE_AND_KEY` imports everything once, and then forks a victim for every line of
+JSON that it reads (an `Order`), so that each attack meets a fresh process that took milliseconds to start. It answers,
+one a line: `PID PLAIN_PORT TLS_PORT` as soon as the victim serves; for `{"reap": PID}` the exit status of a victim that
+has ended. When the input ends, the victims that are left are killed.
 """
 
 from __future__ import annotations
 
 import os
-import resource
 import signal
 import ssl
 import sys
 import traceback
 from collections.abc import Callable
+from dataclasses import fields
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import hypercorn.trio
 import msgspec
@@ -44,8 +44,6 @@ class Order(msgspec.Struct, forbid_unknown_fields=True):
     patience: float
     """Every deadline of the server but that of closing, which is a quarter of it."""
     drain: float
-    descriptors: int
-    """Its limit of open files."""
 
 
 class Reap(msgspec.Struct, forbid_unknown_fields=True):
@@ -98,9 +96,8 @@ async def _stock(order: Order, certificate: str, report: Report) -> None:
 async def _ours(order: Order, certificate: str, report: Report) -> None:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificate)
-    limits = Limits(
-        handshake=order.patience, idle=order.patience, send=order.patience, close=order.patience / 4, lifetime=60
-    )
+    deadlines: dict[str, Any] = {field.name: order.patience for field in fields(Limits) if field.type == "float"}
+    limits = Limits(**deadlines | {"close": order.patience / 4, "lifetime": 60.0})
     app, network, drain = small_app(order.patience), TcpNetwork(), trio.Event()
     plain, secure = await network.bind(HERE), await network.bind(HERE)
     run = partial(serve, app, drain=drain, limits=limits, drain_timeout=order.drain)
@@ -122,7 +119,6 @@ def _live(order: Order, certificate: str, answers: int) -> int:
     def report(plain: int, secure: int) -> None:
         os.write(answers, f"{os.getpid()} {plain} {secure}\n".encode())
 
-    resource.setrlimit(resource.RLIMIT_NOFILE, (order.descriptors, order.descriptors))
     try:
         trio.run(_ours if order.server == "ours" else _stock, order, certificate, report)
     except Exception:  # noqa: BLE001 - whatever it died of is what the test asks about

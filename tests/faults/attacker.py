@@ -42,6 +42,19 @@ class Attacker:
         for sock in (*self._open, *self._secured):
             sock.close()
 
+    def is_cut_off_within(self, seconds: float) -> bool:
+        """Wait until the server has closed every connection; False if it takes longer."""
+        end = time.monotonic() + seconds
+        poll = select.poll()
+        left = {sock.fileno() for sock in (*self._open, *self._secured)} - {-1}
+        for descriptor in left:
+            poll.register(descriptor, select.POLLRDHUP)
+        while left and (remaining := end - time.monotonic()) > 0:
+            for descriptor, _ in poll.poll(remaining * 1000):
+                poll.unregister(descriptor)
+                left.discard(descriptor)
+        return not left
+
     def connect_tcp(self, source: str = "127.0.0.1", *, buffer: int | None = None) -> socket.socket:
         """Connect, and say nothing. `buffer` is how much the client takes in before it reads."""
         sock = socket.socket()

@@ -96,6 +96,7 @@ async def _stock(order: Order, certificate: str, report: Report) -> None:
 async def _ours(order: Order, certificate: str, report: Report) -> None:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificate)
+    context.set_alpn_protocols(["h2", "http/1.1"])
     deadlines: dict[str, Any] = {field.name: order.patience for field in fields(Limits) if field.type == "float"}
     limits = Limits(**deadlines | {"close": order.patience / 4, "lifetime": 60.0})
     app, network, drain = small_app(order.patience), TcpNetwork(), trio.Event()

@@ -105,7 +105,8 @@ def test_the_page_lists_every_setting_with_its_default() -> None:
 def test_the_examples_of_the_page_are_configurations(tmp_path: Path) -> None:
     examples = re.findall(r"```toml\n(.*?)```", PAGE, flags=re.DOTALL)
     assert len(examples) == 3
-    issuer, machines = (load_config(written(tmp_path, text), {}) for text in examples)
+    issuer, shared, machines = (load_config(written(tmp_path, text), {}) for text in examples)
+    assert shared.suite.database.startswith("postgresql://")
     assert issuer.order.issuers[0].scopes == {"orders.write": "add_order", "orders.admin": "cancel_order"}
     endpoints = resolve_endpoints(machines, {})
     assert endpoints.issuer == "https://one.example.com:9445"

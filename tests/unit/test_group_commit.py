@@ -128,12 +128,15 @@ async def test_a_full_disk_fails_the_one_that_filled_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("code", [sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_NOMEM])
-@pytest.mark.parametrize("statement", ["SAVEPOINT member", "RELEASE member", "ROLLBACK TO member", "COMMIT"])
+@pytest.mark.parametrize(
+    "statement",
+    ["SAVEPOINT member", "RELEASE member", "ROLLBACK TO member", "INSERT INTO note (text) VALUES (?)", "COMMIT"],
+)
 async def test_a_group_that_breaks_is_run_apart(tmp_path: Path, statement: str, code: int) -> None:
     threads = HeldThreads()
     async with opened_file(tmp_path, threads) as database:
         commits = database.commits
-        sabotage(database, statement, code=code, after=1 if statement == "COMMIT" else 0)
+        sabotage(database, statement, code=code, after=0 if "member" in statement else 1)
         works = {"a": adding("a"), "b": refusing("b"), "c": adding("c")}
         answers = await write_group(database, threads, works)
         assert (answers["a"], answers["c"]) == ("a", "c")

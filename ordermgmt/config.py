@@ -9,7 +9,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_origin, get_type_hints
 
 import msgspec
 
@@ -21,6 +21,7 @@ __all__ = [
     "GatewayConfig",
     "InventoryConfig",
     "IssuerConfig",
+    "ListenersConfig",
     "OrderConfig",
     "StsConfig",
     "SuiteConfig",
@@ -66,6 +67,15 @@ class AdminConfig(Section, frozen=True):
     """The plain HTTP listener for /healthz and /readyz. Keep it on loopback or a private network."""
 
     listen: str = "127.0.0.1:9400"
+
+
+class ListenersConfig(Section, frozen=True):
+    """What every listener of a service takes of clients."""
+
+    connections: Annotated[int, msgspec.Meta(ge=1)] = 6000
+    """Connections of one listener; fewer if the process may not open as many files."""
+    connections_per_address: Annotated[int, msgspec.Meta(ge=1)] = 5500
+    """Connections of one client address (IPv6: of one /64 network) to one listener."""
 
 
 class StsConfig(Section, frozen=True):
@@ -140,6 +150,7 @@ class Config(Section, frozen=True):
 
     suite: SuiteConfig = SuiteConfig()
     admin: AdminConfig = AdminConfig()
+    listeners: ListenersConfig = ListenersConfig()
     sts: StsConfig = StsConfig()
     order: OrderConfig = OrderConfig()
     inventory: InventoryConfig = InventoryConfig()

@@ -13,6 +13,7 @@ from ordermgmt.clock import Clock
 from ordermgmt.config import Config
 from ordermgmt.ids import Entropy
 from ordermgmt.net import Address, Binding, Network
+from ordermgmt.net.limits import Limits
 from ordermgmt.net.outbound import HttpClient, open_client
 from ordermgmt.security.tls import Credential, client_tls
 from ordermgmt.storage import Location, locate
@@ -79,6 +80,12 @@ class ServiceContext:
     def database(self) -> Location:
         """Where this service keeps its data. Raises StartError."""
         return locate(self.config.suite, self.name, self.data, guide=self.guide)
+
+    @property
+    def limits(self) -> Limits:
+        """The limits of each of the service's listeners."""
+        listeners = self.config.listeners
+        return Limits(connections=listeners.connections, connections_per_address=listeners.connections_per_address)
 
     @property
     def drain_timeout(self) -> float:

@@ -19,6 +19,7 @@ from ordermgmt.errors import StartError
 from ordermgmt.gateway import main as gateway
 from ordermgmt.inventory import main as inventory
 from ordermgmt.net import Binding
+from ordermgmt.net.limits import Limits
 from ordermgmt.net.server import serve
 from ordermgmt.order import main as order
 from ordermgmt.placement import Assignment, Part, Placement, Readiness, Service, data_folder, in_this_process
@@ -57,6 +58,10 @@ EDGES = (
     Edge("gateway", "order", ORDER_SCOPES, exchanged=True),
 )
 """Who calls whom with which tokens; a start checks that both ends agree."""
+
+
+ADMIN_LIMITS = Limits(connections=200, connections_per_address=200, max_body=1024)
+"""The admin listener is for probes and a few people, and takes no bodies."""
 
 
 def service_names() -> list[str]:
@@ -151,7 +156,11 @@ class Suite:
         ended = trio.Event()
         async with trio.open_nursery() as nursery:
             admin_app = create_admin_app(self.board, self._readiness)
-            await nursery.start(partial(serve, admin_app, self._admin.open_listener(), drain=ended, drain_timeout=1.0))
+            await nursery.start(
+                partial(
+                    serve, admin_app, self._admin.open_listener(), drain=ended, limits=ADMIN_LIMITS, drain_timeout=1.0
+                )
+            )
             try:
                 await supervise(
                     children,

@@ -58,6 +58,7 @@ async def run(context: ServiceContext, *, task_status: trio.TaskStatus[None] = t
             context.bindings["listen"].open_listener(),
             drain=context.drain,
             tls=lambda: tls,
+            limits=context.limits,
             drain_timeout=context.drain_timeout,
             task_status=task_status,
         )

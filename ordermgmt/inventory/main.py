@@ -76,6 +76,7 @@ async def run(  # noqa: ASYNC128 - `serve` says started
                 drain=context.drain,
                 tls=current_tls,
                 identify=caller,
+                limits=context.limits,
                 drain_timeout=context.drain_timeout,
                 task_status=task_status,
             )

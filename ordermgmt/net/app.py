@@ -14,20 +14,19 @@ from werkzeug.exceptions import MethodNotAllowed as WerkzeugMethodNotAllowed
 
 from ordermgmt import errors
 from ordermgmt.net import problem
+from ordermgmt.net.limits import MAX_BODY
 from ordermgmt.telemetry.logs import get_logger
 
 __all__ = ["App", "json_response", "new_app", "one_error", "read_body", "read_form", "read_json"]
 
 T = TypeVar("T")
-BODY_TIMEOUT = 30.0
-"""Seconds that a client has to send its body: 256 KiB at 9 KB/s."""
 
 
-def new_app(name: str, *, max_body: int = 256 * 1024) -> App:
-    """Make an application. `max_body` is in bytes; a longer body is 413."""
+def new_app(name: str, *, max_body: int = MAX_BODY) -> App:
+    """Make an application. `max_body` is in bytes; a longer body is 413. Its listener has the same limit."""
     app = App(name, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = max_body
-    app.config["BODY_TIMEOUT"] = BODY_TIMEOUT
+    app.config["BODY_TIMEOUT"] = None  # the connection keeps it, whether the body is read or not
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     # Both would answer with a redirect to a URL that is made from the Host header.
     app.url_map.merge_slashes = False

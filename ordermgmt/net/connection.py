@@ -1,91 +1,110 @@
 """One client connection, from accept to close, that no client can use to harm another.
 
-Hypercorn's protocol classes parse and frame; the stream, its deadlines and its end are ours: an error in
-one connection ends that connection only, a send ends, and every connection is closed when it should be.
+Hypercorn's classes turn requests into calls of the application; the stream, its deadlines and its end are ours: an
+error in one connection ends that connection only, a send ends, and every connection is closed when it should be.
 """
 
 from __future__ import annotations
 
 import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from math import inf
-from typing import Any
+from typing import Any, Protocol
 
 import trio
 from hypercorn.config import Config
 from hypercorn.events import Closed, Event, RawData, Updated
-from hypercorn.trio.task_group import TaskGroup
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import AppWrapper, ConnectionState
 
+from ordermgmt.net.app_tasks import AppTasks
 from ordermgmt.net.http1 import Http1
+from ordermgmt.net.limits import Limits
+from ordermgmt.net.outgoing import Outgoing
 from ordermgmt.net.tls_seam import PeerRefused
 from ordermgmt.telemetry.logs import get_logger
 
-__all__ = ["Connection", "Limits"]
+__all__ = ["Connection", "Identify", "Limits", "Shared", "remote_host"]
 
 RECEIVE_SIZE = 65536
-SEND_SIZE = 65536
 
 Identify = Callable[[bytes | None], object]
 """Maps the client's certificate (DER, or None) to who it is; raises PeerRefused to close the connection."""
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """What one connection may take; all in seconds but `linger_bytes`."""
+class Shared:
+    """What the connections of one listener have in common."""
 
-    handshake: float = 10.0
-    """From accept to the end of the TLS handshake, and again to the end of the first request's head."""
-    idle: float = 30.0
-    """From the end of a response to the end of the next request's head."""
-    send: float = 30.0
-    """For every 64 KiB that the client has to take."""
-    lifetime: float = 600.0
-    """After which a connection ends with its current response, so that removed trust ends too."""
-    close: float = 2.0
-    """For the closing itself."""
-    linger_bytes: int = 256 * 1024
-    """What is read and thrown away at most, so that an early answer is not lost to a reset."""
+    app: AppWrapper
+    config: Config
+    context: WorkerContext
+    limits: Limits
+    tls: Callable[[], ssl.SSLContext] | None
+    identify: Identify | None
+
+
+class HttpProtocol(Protocol):
+    """What a connection asks of a version of HTTP."""
+
+    @property
+    def expects_more(self) -> bool:
+        """Whether the client may still be sending."""
+        ...
+
+    async def initiate(self) -> None:
+        """Say what the server says first."""
+        ...
+
+    async def handle(self, event: Event) -> None:
+        """Take bytes from the client, or the news that the connection is over."""
+        ...
+
+    async def expired(self) -> None:
+        """Act on a client that took too long."""
+        ...
+
+    async def drain(self) -> None:
+        """End as soon as nothing is in flight."""
+        ...
+
+
+class Seen(Protocol):
+    """Is told whether a connection is idle."""
+
+    def __call__(self, connection: Connection, *, idle: bool) -> None:
+        """Take note."""
+        ...
 
 
 class Connection:
-    """Serves one accepted stream. Made by `server.serve`, which also holds the context that they share."""
+    """Serves one accepted stream. Made by `server.serve`.
 
-    def __init__(
-        self,
-        stream: trio.abc.HalfCloseableStream,
-        *,
-        app: AppWrapper,
-        config: Config,
-        context: WorkerContext,
-        limits: Limits,
-        tls: ssl.SSLContext | None,
-        identify: Identify | None,
-    ) -> None:
+    `seen(self, idle=...)` is called when a request comes into flight, and when none is in flight any longer.
+    """
+
+    def __init__(self, stream: trio.abc.HalfCloseableStream, shared: Shared, seen: Seen) -> None:
         self._transport = stream
         self._stream: Any = stream
-        if tls is not None:
-            self._stream = trio.SSLStream(stream, tls, server_side=True, https_compatible=True)
-        self._secure = tls is not None
-        self._app = app
-        self._config = config
-        self._context = context
-        self._limits = limits
-        self._identify = identify
+        self._shared = shared
+        self._limits = shared.limits
+        self._seen = seen
         self._accepted = trio.current_time()
-        self._send_lock = trio.Lock()
         self._reading = trio.CancelScope()
-        self._idle = True
+        self._receiving = trio.CancelScope()
+        self._deadline = self._accepted + self._limits.header
+        self._cut = False
         self._linger = False
-        self._protocol: Http1
+        self._protocol: HttpProtocol | None = None
         self._log = get_logger("net")
 
     async def run(self) -> None:
         """Serve until either side ends it. Raises nothing but Cancelled; the stream is closed afterwards."""
+        end = self._accepted + self._limits.lifetime + self._limits.overtime
         try:
-            await self._serve()
+            with trio.CancelScope(deadline=end):
+                await self._serve()
         except* (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError, OSError) as group:
             self._log.debug("connection-ended", reason=repr(group.exceptions[0]))
         except* PeerRefused as group:
@@ -93,95 +112,115 @@ class Connection:
         except* Exception:  # noqa: BLE001 - the barrier: a fault of one connection must not reach the others
             self._log.exception("connection-failed")
         finally:
-            with trio.CancelScope(shield=True, deadline=trio.current_time() + self._limits.close):
-                await self._close()
+            with trio.CancelScope(shield=True):
+                with trio.move_on_after(self._limits.close):
+                    await self._close()
+                await trio.aclose_forcefully(self._transport)
 
-    def drain(self) -> None:
+    async def drain(self) -> None:
         """End the connection now if no request is in flight; otherwise it ends with its response."""
-        if self._idle:
-            self._reading.cancel()
+        if self._protocol is None:
+            await self.abort()
+        else:
+            await self._protocol.drain()
 
     async def abort(self) -> None:
-        """Close without goodbye: what is being sent to the client ends with an error."""
+        """Close without goodbye and without waiting: what is being sent to the client ends with an error."""
+        self._lose()
         await trio.aclose_forcefully(self._transport)
 
     async def _serve(self) -> None:
-        certificate = await self._handshake()
         state = ConnectionState({})
-        if self._identify is not None:
-            state["peer"] = self._identify(certificate)
-        async with TaskGroup() as task_group:
-            self._protocol = Http1(
-                self._app,
-                self._config,
-                self._context,
-                task_group,
-                state,
-                self._secure,
-                _address(self._transport, "getpeername"),
-                _address(self._transport, "getsockname"),
-                self._protocol_send,
-                must_close=self._must_close,
-            )
-            await self._protocol.initiate()
-            await self._read()
+        certificate = await self._handshake()
+        if self._shared.identify is not None:
+            state["peer"] = self._shared.identify(certificate)
+        outgoing = Outgoing(self._stream.send_all, self._limits.send, self._lose)
+        async with trio.open_nursery() as sending:
+            sending.start_soon(outgoing.run)
+            async with trio.open_nursery() as requests:
+                self._protocol = self._speak(AppTasks(requests), outgoing, state)
+                await self._protocol.initiate()
+                await self._read(self._protocol)
+                await self._protocol.handle(Closed())
+                outgoing.finish()
+                # An application that does not mind that its client is gone must not keep the connection.
+                requests.cancel_scope.deadline = trio.current_time() + self._limits.close
 
     async def _handshake(self) -> bytes | None:
-        if not self._secure:
+        if self._shared.tls is None:
             return None
+        self._stream = trio.SSLStream(self._transport, self._shared.tls(), server_side=True, https_compatible=True)
         with trio.fail_at(self._accepted + self._limits.handshake):
             await self._stream.do_handshake()
         certificate: bytes | None = self._stream.getpeercert(binary_form=True)
         return certificate
 
-    async def _read(self) -> None:
-        self._reading.deadline = self._accepted + self._limits.handshake
+    def _speak(self, tasks: AppTasks, outgoing: Outgoing, state: ConnectionState) -> HttpProtocol:
+        shared = self._shared
+
+        async def send(event: Event) -> None:
+            if isinstance(event, RawData):
+                outgoing.put(event.data)
+                await outgoing.room()
+            elif isinstance(event, Updated):
+                self._seen(self, idle=event.idle)
+                if event.idle:
+                    self._wait_for(self._limits.idle)
+                    if self._must_close():
+                        self._end()
+            elif isinstance(event, Closed):
+                self._end()
+
+        return Http1(
+            shared.app,
+            shared.config,
+            shared.context,
+            tasks,
+            state,
+            shared.tls is not None,
+            _address(self._transport, "getpeername"),
+            _address(self._transport, "getsockname"),
+            send,
+            limits=self._limits,
+            wait_for=self._wait_for,
+            must_close=self._must_close,
+        )
+
+    async def _read(self, protocol: HttpProtocol) -> None:
         with self._reading:
             while True:
-                data = await self._stream.receive_some(RECEIVE_SIZE)
-                await self._protocol.handle(RawData(bytes(data)))
-                if not data:
-                    break
-        await self._protocol.handle(Closed())
+                with trio.CancelScope(deadline=self._deadline) as self._receiving:
+                    data = await self._stream.receive_some(RECEIVE_SIZE)
+                    if not data:
+                        return
+                if self._receiving.cancelled_caught:
+                    await protocol.expired()
+                else:
+                    await protocol.handle(RawData(bytes(data)))
+        self._linger = protocol.expects_more and not self._cut
 
-    async def _protocol_send(self, event: Event) -> None:
-        if isinstance(event, RawData):
-            await self._send(event.data)
-        elif isinstance(event, Updated):
-            self._idle = event.idle
-            self._reading.deadline = trio.current_time() + self._limits.idle if event.idle else inf
-            if event.idle and self._context.terminated.is_set():
-                self._reading.cancel()
-        elif isinstance(event, Closed):
-            self._linger = self._protocol.expects_more
-            self._reading.cancel()
+    def _wait_for(self, seconds: float) -> None:
+        """Move the time at which the client has taken too long."""
+        self._deadline = self._receiving.deadline = trio.current_time() + seconds
 
-    async def _send(self, data: bytes) -> None:
-        # A send that is cut in the middle leaves a broken stream, so it is shielded; a client that does not
-        # read would hold it for ever, so it is bounded, and `abort` ends it at once.
-        view = memoryview(data)
-        async with self._send_lock:
-            try:
-                for start in range(0, len(view), SEND_SIZE):
-                    with trio.CancelScope(shield=True) as scope:
-                        scope.deadline = trio.current_time() + self._limits.send
-                        await self._stream.send_all(view[start : start + SEND_SIZE])
-                    if scope.cancelled_caught:
-                        await self.abort()
-            except (trio.BrokenResourceError, trio.ClosedResourceError):
-                self._reading.cancel()
+    def _end(self) -> None:
+        """Read no more; what is to be sent is sent."""
+        self._reading.cancel()
+
+    def _lose(self) -> None:
+        """End a connection whose client is gone, or must go."""
+        self._cut = True
+        self._end()
 
     def _must_close(self) -> bool:
         expired = trio.current_time() - self._accepted > self._limits.lifetime
-        return expired or self._context.terminated.is_set()
+        return expired or self._shared.context.terminated.is_set()
 
     async def _close(self) -> None:
-        try:
+        with suppress(trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError):
             if self._linger:
                 await self._drop_unread()
             await self._stream.aclose()
-        except (trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError):
-            await trio.aclose_forcefully(self._transport)
 
     async def _drop_unread(self) -> None:
         await self._transport.send_eof()
@@ -191,6 +230,15 @@ class Connection:
             if not data:
                 break
             left -= len(data)
+
+
+def remote_host(stream: trio.abc.HalfCloseableStream) -> str:
+    """Return the client's address; empty if it is gone already, or the network has none."""
+    try:
+        address = _address(stream, "getpeername")
+    except OSError:
+        return ""
+    return address[0] if address else ""
 
 
 def _address(stream: Any, which: str) -> tuple[str, int] | None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
 
 import msgspec
 
 from ordermgmt import errors
 
-__all__ = ["CONTENT_TYPE", "TYPE_PREFIX", "parse", "render"]
+__all__ = ["CONTENT_TYPE", "TYPE_PREFIX", "parse", "refuse", "render"]
 
 CONTENT_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:ordermgmt:problem:"
@@ -41,17 +42,28 @@ def render(error: errors.Error) -> tuple[int, list[tuple[str, str]], bytes]:
     """
     if isinstance(error, errors.Unauthenticated | errors.Forbidden):
         return error.status, [("content-length", "0")], b""
-    document: dict[str, Any] = {"type": TYPE_PREFIX + error.code, "title": error.title, "status": error.status}
-    if error.detail:
-        document["detail"] = error.detail
-    document.update((name, value) for name, value in error.members.items() if name not in _STANDARD)
-    body = msgspec.json.encode(document)
-    headers = [("content-type", CONTENT_TYPE), ("content-length", str(len(body)))]
+    headers, body = _document(error.status, error.title, error.code, error.detail, error.members)
     if error.retry_after is not None:
         headers.append(("retry-after", str(error.retry_after)))
     if isinstance(error, errors.MethodNotAllowed) and error.allow:
         headers.append(("allow", ", ".join(error.allow)))
     return error.status, headers, body
+
+
+def refuse(status: HTTPStatus, code: str, detail: str) -> tuple[list[tuple[str, str]], bytes]:
+    """Return headers and body for a request that no application sees."""
+    return _document(status.value, status.phrase, code, detail, {})
+
+
+def _document(
+    status: int, title: str, code: str, detail: str, members: Mapping[str, errors.Member]
+) -> tuple[list[tuple[str, str]], bytes]:
+    document: dict[str, Any] = {"type": TYPE_PREFIX + code, "title": title, "status": status}
+    if detail:
+        document["detail"] = detail
+    document.update((name, value) for name, value in members.items() if name not in _STANDARD)
+    body = msgspec.json.encode(document)
+    return [("content-type", CONTENT_TYPE), ("content-length", str(len(body)))], body
 
 
 def parse(status: int, headers: Mapping[str, str], body: bytes) -> errors.Error:

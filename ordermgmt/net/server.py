@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import ssl
 from collections.abc import Callable
-from functools import partial
 from math import inf
 
 import trio
@@ -14,15 +13,21 @@ from hypercorn.config import Config
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ASGIFramework
 
-from ordermgmt.net.connection import Connection, Identify, Limits
+from ordermgmt.net.admission import Admission, address_key
+from ordermgmt.net.connection import Connection, Identify, Limits, Shared, remote_host
 from ordermgmt.telemetry.logs import get_logger
 
-__all__ = ["serve"]
+__all__ = ["ACCEPT_PAUSE", "serve"]
+
+ACCEPT_PAUSE = 0.1
+"""Seconds until the next try when the system cannot accept, which is most often for want of file descriptors."""
+
+Listener = trio.abc.Listener[trio.abc.HalfCloseableStream]
 
 
 async def serve(
     app: ASGIFramework,
-    listener: trio.abc.Listener[trio.abc.HalfCloseableStream],
+    listener: Listener,
     *,
     drain: trio.Event,
     tls: Callable[[], ssl.SSLContext] | None = None,
@@ -37,13 +42,12 @@ async def serve(
     listener is closed by this function. `started()` means that clients are being accepted. Cancelling it
     ends every connection at once. An application lifespan is not run: whoever calls owns the resources.
     """
-    connections = _Connections(app, tls, identify, limits or Limits())
+    limits = limits or Limits()
+    connections = _Connections(Shared(ASGIWrapper(app), _config(), WorkerContext(None), limits, tls, identify))
     async with trio.open_nursery() as nursery:
         try:
             async with trio.open_nursery() as accepting:
-                await accepting.start(
-                    partial(trio.serve_listeners, connections.handle, [listener], handler_nursery=nursery)
-                )
+                accepting.start_soon(connections.accept, listener, nursery)
                 task_status.started()
                 await drain.wait()
                 accepting.cancel_scope.cancel()
@@ -56,56 +60,75 @@ async def serve(
 
 
 class _Connections:
-    """The connections of one listener, and what they share."""
+    """The connections of one listener."""
 
-    def __init__(
-        self,
-        app: ASGIFramework,
-        tls: Callable[[], ssl.SSLContext] | None,
-        identify: Identify | None,
-        limits: Limits,
-    ) -> None:
-        self._app = ASGIWrapper(app)
-        self._tls = tls
-        self._identify = identify
-        self._limits = limits
-        self._config = _config()
-        self._context = WorkerContext(None)
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+        self._admission = Admission[Connection](shared.limits.connections, shared.limits.connections_per_address)
         self._live: set[Connection] = set()
         self._ended = trio.Event()
+        self._log = get_logger("net")
 
-    async def handle(self, stream: trio.abc.HalfCloseableStream) -> None:
-        """Serve one accepted stream to its end."""
-        connection = Connection(
-            stream,
-            app=self._app,
-            config=self._config,
-            context=self._context,
-            limits=self._limits,
-            tls=self._tls() if self._tls is not None else None,
-            identify=self._identify,
-        )
+    async def accept(self, listener: Listener, nursery: trio.Nursery) -> None:
+        """Take connections for ever, whatever the system says, and close the listener in the end."""
+        async with listener:
+            while True:
+                try:
+                    stream = await listener.accept()
+                except OSError as error:
+                    self._log.warning("accept-failed", reason=error.strerror or str(error))
+                    await self._end(self._admission.spare())
+                    await trio.sleep(ACCEPT_PAUSE)
+                else:
+                    await self._admit(stream, nursery)
+
+    async def _admit(self, stream: trio.abc.HalfCloseableStream, nursery: trio.Nursery) -> None:
+        address = address_key(remote_host(stream))
+        admitted, goes = self._admission.admit(address)
+        await self._end(goes)
+        if not admitted:
+            self._log.debug("connection-refused", client=address)
+            await trio.aclose_forcefully(stream)
+            return
+        connection = Connection(stream, self._shared, self._seen)
+        self._admission.enter(connection, address, trio.current_time())
         self._live.add(connection)
+        nursery.start_soon(self._run, connection)
+
+    async def _run(self, connection: Connection) -> None:
         try:
             await connection.run()
         finally:
+            self._admission.leave(connection)
             self._live.discard(connection)
             self._ended.set()
 
+    async def _end(self, connection: Connection | None) -> None:
+        """Make room: its place and its file are free at once, its task ends by itself."""
+        if connection is not None:
+            self._admission.leave(connection)
+            await connection.abort()
+
+    def _seen(self, connection: Connection, *, idle: bool) -> None:
+        if idle:
+            self._admission.idle(connection, trio.current_time())
+        else:
+            self._admission.busy(connection)
+
     async def drain(self, seconds: float) -> None:
         """Let every connection end with the request that it has, for so many seconds."""
-        await self._context.terminated.set()
-        for connection in list(self._live):
-            connection.drain()
+        await self._shared.context.terminated.set()
         with trio.move_on_after(seconds):
+            for connection in list(self._live):
+                await connection.drain()
             while self._live:
                 self._ended = trio.Event()
                 await self._ended.wait()
         if self._live:
-            get_logger("net").warning("connections-cut", count=len(self._live), after=seconds)
+            self._log.warning("connections-cut", count=len(self._live), after=seconds)
 
     async def abort(self) -> None:
-        """Cut what is left: a send is shielded from cancellation and ends only when its stream is closed."""
+        """Cut what is left."""
         for connection in list(self._live):
             await connection.abort()
 

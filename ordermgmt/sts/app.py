@@ -24,7 +24,7 @@ from ordermgmt.sts.contract import (
 from ordermgmt.sts.operations import TokenService
 from ordermgmt.sts.token_request import TokenRequest, read_token_request
 
-__all__ = ["create_app"]
+__all__ = ["MAX_BODY", "create_app"]
 
 MAX_BODY = 32 * 1024
 """Bytes of a token request: a subject token of 8 KiB, form-encoded, and room for the rest."""

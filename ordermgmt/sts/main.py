@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from importlib.resources import files
 from typing import Any
@@ -16,7 +17,7 @@ from ordermgmt.runtime import ServiceContext
 from ordermgmt.security.peer import Peer, identify
 from ordermgmt.security.tls import server_context
 from ordermgmt.storage import Database, open_database
-from ordermgmt.sts.app import create_app
+from ordermgmt.sts.app import MAX_BODY, create_app
 from ordermgmt.sts.contract import AUDIENCES, service_resource
 from ordermgmt.sts.demo import install_demo, uninstall_demo
 from ordermgmt.sts.grants import Rules
@@ -88,6 +89,7 @@ async def _serve(
         drain=context.drain,
         tls=lambda: tls,
         identify=identify_client if client_certificates else None,
+        limits=replace(context.limits, max_body=MAX_BODY),
         drain_timeout=context.drain_timeout,
         task_status=task_status,
     )

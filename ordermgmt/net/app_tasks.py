@@ -1,0 +1,85 @@
+"""How an application runs for one request: its task, and what it receives."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import trio
+from hypercorn.config import Config
+from hypercorn.typing import AppWrapper, ASGIReceiveEvent, ASGISendEvent, Scope
+
+from ordermgmt.telemetry.logs import get_logger
+
+__all__ = ["AppTasks"]
+
+Send = Callable[[ASGISendEvent | None], Awaitable[None]]
+
+
+class AppTasks:
+    """What Hypercorn's streams ask of a task group.
+
+    Nothing that is put to an application waits for it: one that never asks for its body, or for the news that the
+    client is gone, holds up nobody. What it has not asked for is at most one body, which the connection bounds.
+    """
+
+    def __init__(self, nursery: trio.Nursery) -> None:
+        self._nursery = nursery
+
+    async def spawn_app(
+        self, app: AppWrapper, config: Config, scope: Scope, send: Send
+    ) -> Callable[[ASGIReceiveEvent], Awaitable[None]]:
+        """Start the application on one request; return where its events go."""
+        inbox = _Inbox()
+        self._nursery.start_soon(_run, app, config, scope, inbox, send)
+        return inbox.put
+
+    def spawn(self, function: Callable[..., Awaitable[Any]], *arguments: Any) -> None:
+        """Start a task that ends with the connection."""
+        self._nursery.start_soon(function, *arguments)
+
+
+class _Inbox:
+    """The events of one request. Parts of a body that were not asked for yet become one."""
+
+    def __init__(self) -> None:
+        self._body = bytearray()
+        self._complete = False
+        self._news = False
+        self._gone = False
+        self._changed = trio.Event()
+
+    async def put(self, event: ASGIReceiveEvent) -> None:
+        if event["type"] == "http.request":
+            self._body += event["body"]
+            self._complete = not event["more_body"]
+            self._news = True
+        else:
+            self._gone = True
+        self._changed.set()
+
+    async def receive(self) -> ASGIReceiveEvent:
+        await trio.lowlevel.checkpoint()
+        while not (self._news or self._gone):
+            self._changed = trio.Event()
+            await self._changed.wait()
+        if self._gone:
+            return {"type": "http.disconnect"}
+        self._news = False
+        body = bytes(self._body)
+        self._body.clear()
+        return {"type": "http.request", "body": body, "more_body": not self._complete}
+
+
+def _no_threads(*_: Any) -> None:
+    msg = "applications are asynchronous"
+    raise RuntimeError(msg)
+
+
+async def _run(app: AppWrapper, _: Config, scope: Scope, inbox: _Inbox, send: Send) -> None:
+    try:
+        await app(scope, inbox.receive, send, _no_threads, _no_threads)
+    except* Exception:  # noqa: BLE001 - a fault of the application is an answer of 500, not the end of the connection
+        get_logger("net").exception("application-failed")
+    # None: it has said all that it will say. Without an answer so far this becomes a 500.
+    await send(None)

@@ -52,7 +52,7 @@ async def run(context: ServiceContext, *, task_status: trio.TaskStatus[None] = t
             INVENTORY: Upstream(INVENTORY, inventory_http, inventory_token),
         }
         forwarder = Forwarder(upstreams, public_url=endpoints.gateway_url, timeout=timeout)
-        tls = server_context(credential, client_certificates=False, clock=clock)
+        tls = server_context(credential, client_certificates=False, alpn=("h2", "http/1.1"), clock=clock)
         await serve(
             create_app(forwarder, Guard(Require(), _authenticate(exchanges), AUDIENCE)),
             context.bindings["listen"].open_listener(),

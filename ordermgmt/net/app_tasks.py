@@ -25,14 +25,27 @@ class AppTasks:
 
     def __init__(self, nursery: trio.Nursery) -> None:
         self._nursery = nursery
+        self.running = 0
+        """Applications that have not ended, those of clients that are gone included."""
 
     async def spawn_app(
-        self, app: AppWrapper, config: Config, scope: Scope, send: Send
+        self, app: AppWrapper, _: Config, scope: Scope, send: Send
     ) -> Callable[[ASGIReceiveEvent], Awaitable[None]]:
         """Start the application on one request; return where its events go."""
         inbox = _Inbox()
-        self._nursery.start_soon(_run, app, config, scope, inbox, send)
+        self.running += 1
+        self._nursery.start_soon(self._run, app, scope, inbox, send)
         return inbox.put
+
+    async def _run(self, app: AppWrapper, scope: Scope, inbox: _Inbox, send: Send) -> None:
+        try:
+            await app(scope, inbox.receive, send, _no_threads, _no_threads)
+        except* Exception:  # noqa: BLE001 - a fault of the application is an answer of 500, not the end of the connection
+            get_logger("net").exception("application-failed")
+        finally:
+            self.running -= 1
+        # None: it has said all that it will say. Without an answer so far this becomes a 500.
+        await send(None)
 
     def spawn(self, function: Callable[..., Awaitable[Any]], *arguments: Any) -> None:
         """Start a task that ends with the connection."""
@@ -74,12 +87,3 @@ class _Inbox:
 def _no_threads(*_: Any) -> None:
     msg = "applications are asynchronous"
     raise RuntimeError(msg)
-
-
-async def _run(app: AppWrapper, _: Config, scope: Scope, inbox: _Inbox, send: Send) -> None:
-    try:
-        await app(scope, inbox.receive, send, _no_threads, _no_threads)
-    except* Exception:  # noqa: BLE001 - a fault of the application is an answer of 500, not the end of the connection
-        get_logger("net").exception("application-failed")
-    # None: it has said all that it will say. Without an answer so far this becomes a 500.
-    await send(None)

@@ -15,11 +15,13 @@ from typing import Any, Protocol
 import trio
 from hypercorn.config import Config
 from hypercorn.events import Closed, Event, RawData, Updated
+from hypercorn.protocol.http_stream import HTTPStream
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import AppWrapper, ConnectionState
 
 from ordermgmt.net.app_tasks import AppTasks
 from ordermgmt.net.http1 import Http1
+from ordermgmt.net.http2 import Http2
 from ordermgmt.net.limits import Limits
 from ordermgmt.net.outgoing import Outgoing
 from ordermgmt.net.tls_seam import PeerRefused
@@ -171,20 +173,13 @@ class Connection:
             elif isinstance(event, Closed):
                 self._end()
 
-        return Http1(
-            shared.app,
-            shared.config,
-            shared.context,
-            tasks,
-            state,
-            shared.tls is not None,
-            _address(self._transport, "getpeername"),
-            _address(self._transport, "getsockname"),
-            send,
-            limits=self._limits,
-            wait_for=self._wait_for,
-            must_close=self._must_close,
-        )
+        client, server = _address(self._transport, "getpeername"), _address(self._transport, "getsockname")
+        arguments: Any = (shared.app, shared.config, shared.context, tasks)
+        ends: Any = (shared.tls is not None, client, server)
+        bounds: Any = {"limits": self._limits, "wait_for": self._wait_for, "must_close": self._must_close}
+        if shared.tls is not None and self._stream.selected_alpn_protocol() == "h2":
+            return Http2(lambda *to: HTTPStream(*arguments, *ends, *to), shared.config, tasks, state, send, **bounds)
+        return Http1(*arguments, state, *ends, send, **bounds)
 
     async def _read(self, protocol: HttpProtocol) -> None:
         with self._reading:

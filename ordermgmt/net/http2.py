@@ -74,8 +74,8 @@ class Http2:
 
     @property
     def expects_more(self) -> bool:
-        """Whether the client may still be sending."""
-        return self._failed
+        """Whether the client may still be sending, so that a reset would take our GOAWAY from it."""
+        return self._failed or self._sender.gone_away
 
     async def initiate(self) -> None:
         """Send our settings."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ import trio
 from ordermgmt.net import Address, TcpNetwork
 from ordermgmt.net.limits import Limits
 from ordermgmt.net.server import serve
+from tests.unit.http2_setup import AUTHORITY, FIELDS, Client, context
 from tests.unit.server_setup import get, sample_app
 
 SCRIPT = """
@@ -53,4 +55,35 @@ async def test_over_sockets_one_address_does_not_take_all() -> None:
         drain.set()
     for stream in (*hoard, other, newest):
         await trio.aclose_forcefully(stream)
+    binding.close()
+
+
+async def test_over_sockets_http2_is_chosen_by_alpn_alone() -> None:
+    binding = await TcpNetwork().bind(Address("127.0.0.1", 0))
+    drain = trio.Event()
+    offered = context()
+    async with trio.open_nursery() as nursery:
+
+        async def run(task_status: trio.TaskStatus[None]) -> None:
+            listener = binding.open_listener()
+            await serve(sample_app(), listener, drain=drain, tls=lambda: offered, task_status=task_status)
+
+        await nursery.start(run)
+        trusting = ssl.create_default_context()
+        AUTHORITY.configure_trust(trusting)
+        for protocols, wanted in ((["h2", "http/1.1"], "h2"), (["http/1.1"], "http/1.1")):
+            trusting.set_alpn_protocols(protocols)
+            stream = await trio.open_ssl_over_tcp_stream(
+                "localhost", binding.address.port, ssl_context=trusting, https_compatible=True
+            )
+            await stream.do_handshake()
+            assert stream.selected_alpn_protocol() == wanted
+            if wanted == "h2":
+                client = Client(stream)
+                assert await client.answer(await client.request(FIELDS)) == (200, b"hello")
+            else:
+                await stream.send_all(get("/hello"))
+                assert (await stream.receive_some()).startswith(b"HTTP/1.1 200 OK")
+            await trio.aclose_forcefully(stream)
+        drain.set()
     binding.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -14,8 +14,11 @@ import hyperframe.frame
 import trio
 import trustme
 
-from tests.unit.server_setup import Server, serving
+from ordermgmt.net.connection import Limits
+from tests.unit.server_setup import Server, sample_app, serving
 
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
 AUTHORITY = trustme.CA()
 FIELDS = [(b":method", b"GET"), (b":scheme", b"https"), (b":authority", b"localhost"), (b":path", b"/hello")]
 POST = [(b":method", b"POST"), *FIELDS[1:3], (b":path", b"/echo"), (b"content-type", b"application/json")]
@@ -122,3 +125,30 @@ async def connect(server: Server) -> Client:
 async def serving_http2(app: Any, **options: Any) -> AsyncIterator[Server]:
     async with serving(app, tls=context, **options) as server:
         yield server
+
+
+async def never(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+    """Answer nothing but /hello, and do not mind that the client is gone."""
+    if scope["path"] != "/hello":
+        await trio.sleep(10_000)
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]})
+    await send({"type": "http.response.body", "body": b"hello"})
+
+
+async def big(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+    body = b"hello" if scope["path"] == "/hello" else b"x" * 4 * 65536
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": body})
+
+
+@asynccontextmanager
+async def attacked(app: Any = None, **limits: Any) -> AsyncIterator[Client]:
+    async with serving_http2(app or sample_app(), limits=Limits(**limits)) as server:
+        yield await connect(server)
+        client = await connect(server)
+        assert await client.answer(await client.request(FIELDS)) == (200, b"hello")
+
+
+def but(name: bytes, value: bytes | None) -> list[tuple[bytes, bytes]]:
+    kept = [field for field in FIELDS if field[0] != name]
+    return kept if value is None else [(name, value), *kept]

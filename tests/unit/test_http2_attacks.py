@@ -1,11 +1,6 @@
-"""What a client may try with HTTP/2, frame by frame. Each time the next client is served."""
+"""What a client may try with HTTP/2 requests. Each time the next client is served."""
 
 from __future__ import annotations
-
-import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from typing import Any
 
 import h2.events
 import h2.exceptions
@@ -13,53 +8,9 @@ import h2.settings
 import h2.stream
 import pytest
 import trio
-from hyperframe.frame import (
-    ContinuationFrame,
-    DataFrame,
-    Frame,
-    HeadersFrame,
-    PingFrame,
-    PriorityFrame,
-    RstStreamFrame,
-    SettingsFrame,
-    WindowUpdateFrame,
-)
+from hyperframe.frame import DataFrame
 
-from ordermgmt.net.connection import Limits
-from ordermgmt.net.http2_sender import MAX_STREAMS
-from tests.unit.http2_setup import FIELDS, POST, Client, connect, serving_http2
-from tests.unit.server_setup import sample_app
-
-CALM = 11
-Receive = Callable[[], Awaitable[dict[str, Any]]]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
-
-
-async def never(scope: dict[str, Any], receive: Receive, send: Send) -> None:
-    """Answer nothing but /hello, and do not mind that the client is gone."""
-    if scope["path"] != "/hello":
-        await trio.sleep(10_000)
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]})
-    await send({"type": "http.response.body", "body": b"hello"})
-
-
-async def big(scope: dict[str, Any], receive: Receive, send: Send) -> None:
-    body = b"hello" if scope["path"] == "/hello" else b"x" * 4 * 65536
-    await send({"type": "http.response.start", "status": 200, "headers": []})
-    await send({"type": "http.response.body", "body": body})
-
-
-@asynccontextmanager
-async def attacked(app: Any = None, **limits: Any) -> AsyncIterator[Client]:
-    async with serving_http2(app or sample_app(), limits=Limits(**limits)) as server:
-        yield await connect(server)
-        client = await connect(server)
-        assert await client.answer(await client.request(FIELDS)) == (200, b"hello")
-
-
-def but(name: bytes, value: bytes | None) -> list[tuple[bytes, bytes]]:
-    kept = [field for field in FIELDS if field[0] != name]
-    return kept if value is None else [(name, value), *kept]
+from tests.unit.http2_setup import FIELDS, POST, attacked, big, but, never
 
 
 @pytest.mark.parametrize(
@@ -121,102 +72,13 @@ async def test_a_malformed_request_ends_its_connection(
         assert await client.ending() not in {None, 0} or client.status(stream) >= 400
 
 
-def data(stream: int, size: int) -> DataFrame:
-    return DataFrame(stream, b"x" * size)
-
-
-def frames(kind: str) -> list[Frame]:
-    if kind == "ping":
-        return [PingFrame(0, b"01234567")] * 5000
-    if kind == "settings":
-        return [SettingsFrame(0, settings={h2.settings.SettingCodes.HEADER_TABLE_SIZE: 2**31})] * 5000
-    if kind == "window":
-        return [WindowUpdateFrame(0, window_increment=1)] * 5000
-    if kind == "priority":
-        return [PriorityFrame(stream, depends_on=0) for stream in range(1, 10_000, 2)]
-    if kind == "continuation":
-        return [HeadersFrame(1, b"\0\x01a\x01b"), *[ContinuationFrame(1, b"")] * 5000]
-    unknown = PingFrame(0, b"01234567")
-    unknown.type = 0x42
-    return [unknown] * 5000
-
-
-@pytest.mark.parametrize("kind", ["ping", "settings", "window", "priority", "continuation", "unknown"])
-async def test_a_flood_of_frames_that_cost_nothing_is_ended(kind: str, autojump_clock: trio.abc.Clock) -> None:
-    async with attacked() as client, trio.open_nursery() as nursery:
-        nursery.start_soon(lambda: client.send(*frames(kind)))
-        assert await client.ending() in {CALM, 1}
-
-
-async def test_a_header_block_without_an_end_is_bounded(autojump_clock: trio.abc.Clock) -> None:
-    async with attacked() as client, trio.open_nursery() as nursery:
-        block = [HeadersFrame(1, b"\0\x01a\x01b"), *[ContinuationFrame(1, b"x" * 16_000)] * 50]
-        nursery.start_soon(lambda: client.send(*block))
-        assert await client.ending() == CALM
-
-
-async def test_a_stream_that_depends_on_itself_ends_the_connection(autojump_clock: trio.abc.Clock) -> None:
-    async with attacked() as client:
-        await client.send(PriorityFrame(1, depends_on=1))
-        assert await client.ending() == 1
-
-
-@pytest.mark.parametrize("size", [0, 1])
-async def test_a_body_of_countless_small_frames_is_ended(size: int, autojump_clock: trio.abc.Clock) -> None:
-    async with attacked(never) as client, trio.open_nursery() as nursery:
-        client.h2.send_headers(1, [*POST])
-        nursery.start_soon(lambda: client.send(*[data(1, size)] * 5000))
-        assert await client.ending() == CALM
-
-
-@pytest.mark.parametrize("app", [never, None], ids=["application-runs-on", "application-ends"])
-async def test_rapid_resets_are_ended(app: Any, autojump_clock: trio.abc.Clock) -> None:
-    async with attacked(app) as client, trio.open_nursery() as nursery:
-
-        async def attack() -> None:
-            try:
-                for _ in range(2000):
-                    stream = await client.request([*FIELDS[:3], (b":path", b"/slow")])
-                    await client.send(RstStreamFrame(stream, error_code=8))
-                    client.h2.streams[stream].state_machine.state = h2.stream.StreamState.CLOSED
-            except (trio.BrokenResourceError, h2.exceptions.ProtocolError):
-                return
-
-        nursery.start_soon(attack)
-        assert await client.ending() == CALM
-
-
-async def test_requests_that_make_us_reset_are_ended_too(autojump_clock: trio.abc.Clock) -> None:
-    async with attacked() as client, trio.open_nursery() as nursery:
-
-        async def attack() -> None:
-            try:
-                for _ in range(2000):
-                    await client.request(but(b":path", b"bad"))
-            except (trio.BrokenResourceError, h2.exceptions.ProtocolError):
-                return
-
-        nursery.start_soon(attack)
-        assert await client.ending() == CALM
-
-
-async def test_more_streams_than_are_allowed_end_the_connection(autojump_clock: trio.abc.Clock) -> None:
-    async with attacked(never) as client:
-        await client.flush()
-        client.h2.remote_settings[h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS] = 1000
-        client.h2.remote_settings.acknowledge()
-        for _ in range(MAX_STREAMS + 1):
-            await client.request(but(b":path", b"/wait"))
-        assert await client.ending() not in {None, 0}
-
-
 async def test_data_after_the_answer_is_thrown_away(autojump_clock: trio.abc.Clock) -> None:
     async with attacked() as client:
         client.h2.send_headers(1, [*POST[:3], (b":path", b"/nowhere")])
         client.h2.send_data(1, b"x")
         await client.flush()
         assert (await client.answer(1))[0] in {404, 405}
-        await client.send(*[data(1, 10_000)] * 20)
+        await client.send(*[DataFrame(1, b"x" * 10_000)] * 20)
         assert await client.answer(await client.request(FIELDS)) == (200, b"hello")
 
 
@@ -304,19 +166,3 @@ async def test_a_request_that_is_never_answered_is_cut_with_its_connection(autoj
         await client.request(but(b":path", b"/wait"))
         await client.ending()
         assert trio.current_time() - start == pytest.approx(150, abs=3)
-
-
-@pytest.mark.parametrize(
-    "wire",
-    [
-        struct.pack(">I", 2**24 - 1)[1:] + b"\x00\x00\x00\x00\x00\x01",
-        b"\x00\x00\x05\x06\x00\x00\x00\x00\x00short",
-        b"\x00\x00\x01\x00\x08\x00\x00\x00\x01\xff",
-        b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
-    ],
-    ids=["huge-frame", "bad-ping", "bad-padding", "http-1"],
-)
-async def test_frames_that_are_none_end_the_connection(wire: bytes, autojump_clock: trio.abc.Clock) -> None:
-    async with attacked() as client:
-        await client.stream.send_all(wire)
-        assert await client.ending() not in {None, 0}

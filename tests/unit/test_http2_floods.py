@@ -11,6 +11,9 @@ import h2.settings
 import h2.stream
 import pytest
 import trio
+from hypercorn.config import Config
+from hypercorn.events import RawData
+from hypercorn.typing import ConnectionState
 from hyperframe.frame import (
     ContinuationFrame,
     DataFrame,
@@ -23,7 +26,10 @@ from hyperframe.frame import (
     WindowUpdateFrame,
 )
 
+from ordermgmt.net.app_tasks import AppTasks
+from ordermgmt.net.http2 import Http2
 from ordermgmt.net.http2_sender import MAX_STREAMS
+from ordermgmt.net.limits import Limits
 from tests.unit.http2_setup import FIELDS, POST, attacked, but, never
 
 CALM = 11
@@ -132,3 +138,35 @@ async def test_frames_that_are_none_end_the_connection(wire: bytes, autojump_clo
     async with attacked() as client:
         await client.stream.send_all(wire)
         assert await client.ending() not in {None, 0}
+
+
+async def test_applications_of_streams_that_were_reset_still_count(autojump_clock: trio.abc.Clock) -> None:
+    async with attacked(never) as client:
+        for _ in range(MAX_STREAMS):
+            stream = await client.request(but(b":path", b"/wait"))
+            client.h2.reset_stream(stream)
+            await client.flush()
+            await trio.sleep(1)
+        await client.answer(await client.request(FIELDS))
+        assert [event.error_code for event in client.of(h2.events.StreamReset)] == [7]  # REFUSED_STREAM
+
+
+async def test_the_table_of_our_fields_stays_small(autojump_clock: trio.abc.Clock) -> None:
+    async def send(_: object) -> None:
+        await trio.lowlevel.checkpoint()
+
+    async with trio.open_nursery() as nursery:
+        server = Http2(
+            lambda *_: pytest.fail("no request was made"),
+            Config(),
+            AppTasks(nursery),
+            ConnectionState({}),
+            send,
+            limits=Limits(),
+            wait_for=lambda _: None,
+            must_close=lambda: False,
+        )
+        await server.initiate()
+        settings = SettingsFrame(0, settings={h2.settings.SettingCodes.HEADER_TABLE_SIZE: 2**31})
+        await server.handle(RawData(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + settings.serialize()))
+        assert server._h2.encoder.header_table_size == 4096

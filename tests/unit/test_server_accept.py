@@ -62,6 +62,7 @@ async def test_want_of_files_ends_an_idle_connection(autojump_clock: trio.abc.Cl
         await listener.send.send(server)
         await idle.send_all(get("/hello"))
         await read_answer(idle)
+        start = trio.current_time()
         errnos.append(errno.EMFILE)
         for _ in range(2):  # the accept under way, and the one after the failure
             client, server = memory_stream_pair()
@@ -69,6 +70,7 @@ async def test_want_of_files_ends_an_idle_connection(autojump_clock: trio.abc.Cl
             await client.send_all(get("/hello", "Connection: close"))
             assert (await read_to_end(client)).endswith(b"hello")
         assert await read_to_end(idle) == b""
+        assert trio.current_time() - start < 1
         drain.set()
 
 

@@ -1,0 +1,75 @@
+"""What waits to be sent is bounded, and leaves in few writes."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+import trio.lowlevel
+
+from ordermgmt.net.outgoing import HIGH_WATER, SEND_SIZE, Outgoing
+
+
+class Wire:
+    """Takes writes while it is open."""
+
+    def __init__(self) -> None:
+        self.writes: list[bytes] = []
+        self.open = trio.Event()
+        self.broken = 0
+
+    async def send_all(self, data: bytes) -> None:
+        await self.open.wait()
+        self.writes.append(data)
+
+    def breaks(self) -> None:
+        self.broken += 1
+
+
+async def test_what_is_put_at_once_leaves_in_one_write(autojump_clock: trio.abc.Clock) -> None:
+    wire = Wire()
+    wire.open.set()
+    outgoing = Outgoing(wire.send_all, 30, wire.breaks)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(outgoing.run)
+        for part in (b"head", b"body"):
+            await trio.lowlevel.checkpoint()
+            outgoing.put(part)
+            outgoing.put(b"-")
+        outgoing.finish()
+        outgoing.put(b"too late")
+    assert b"".join(wire.writes) == b"head-body-"
+    assert len(wire.writes) <= 2
+
+
+async def test_whoever_puts_too_much_waits_for_the_client(autojump_clock: trio.abc.Clock) -> None:
+    wire = Wire()
+    outgoing = Outgoing(wire.send_all, 30, wire.breaks)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(outgoing.run)
+        outgoing.put(b"x" * (SEND_SIZE + HIGH_WATER))
+        await trio.sleep(1)  # one write is under way
+        with trio.fail_after(1):
+            await outgoing.room()
+        outgoing.put(b"x")
+        with trio.move_on_after(20) as scope:
+            await outgoing.room()
+        assert scope.cancelled_caught
+        wire.open.set()
+        with trio.fail_after(1):
+            await outgoing.room()
+        outgoing.finish()
+    assert not wire.broken
+
+
+async def test_a_client_that_takes_nothing_is_given_up_and_nobody_waits(autojump_clock: trio.abc.Clock) -> None:
+    wire = Wire()
+    outgoing = Outgoing(wire.send_all, 30, wire.breaks)
+    start = trio.current_time()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(outgoing.run)
+        outgoing.put(b"x" * 10 * SEND_SIZE)
+        await trio.lowlevel.checkpoint()
+        await outgoing.room()
+        outgoing.put(b"dropped")
+    assert trio.current_time() - start == pytest.approx(30)
+    assert wire.broken == 1

@@ -17,7 +17,6 @@ from typing import TypeVar
 import click
 import msgspec
 import trio
-from msgspec.structs import replace
 
 from ordermgmt.clock import SystemClock
 from ordermgmt.config import Config, load_config
@@ -28,9 +27,9 @@ from ordermgmt.inventory.domain import Key
 from ordermgmt.inventory.main import open_inventory
 from ordermgmt.inventory.operations import Inventory
 from ordermgmt.net import TcpNetwork
+from ordermgmt.net.open_files import fit_open_files
 from ordermgmt.order.main import open_journal
 from ordermgmt.order.operations import Journal
-from ordermgmt.net.open_files import limit_connections, raise_open_files
 from ordermgmt.pki import files as pki
 from ordermgmt.placement import data_folder
 from ordermgmt.processes import in_own_process, work_with
@@ -85,7 +84,7 @@ def run(config_file: Path | None, services: tuple[str, ...], *, guide: bool, pro
     with _one_line():
         chosen = select(services)
         _make_certificates(config, [service.name for service in chosen])
-        suite = partial(Suite, _fit_open_files(config), _runtime(), chosen, guide=guide)
+        suite = partial(Suite, fit_open_files(config), _runtime(), chosen, guide=guide)
         ended_well = trio.run(_run, partial(suite, place=in_own_process) if processes else suite)
     if not ended_well:
         raise SystemExit(ENDED_BY_SIGNAL)
@@ -208,15 +207,6 @@ async def _run(make_suite: Callable[[], Suite]) -> bool:
             await suite.run(stop)
         nursery.cancel_scope.cancel()
     return not ended.cancelled_caught
-
-
-def _fit_open_files(config: Config) -> Config:
-    """Open as many files as the system lets us, and have no more connections than that."""
-    wanted, files = config.listeners.connections, raise_open_files()
-    connections = limit_connections(wanted, files)
-    if connections < wanted:
-        get_logger("supervisor").warning("fewer-connections", wanted=wanted, connections=connections, open_files=files)
-    return replace(config, listeners=replace(config.listeners, connections=connections))
 
 
 def _config(path: Path | None) -> Config:

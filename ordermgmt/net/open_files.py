@@ -4,12 +4,26 @@ from __future__ import annotations
 
 import resource
 
-__all__ = ["ENOUGH", "RESERVE", "limit_connections", "raise_open_files"]
+from msgspec.structs import replace
+
+from ordermgmt.config import Config
+from ordermgmt.telemetry.logs import get_logger
+
+__all__ = ["ENOUGH", "RESERVE", "fit_open_files", "limit_connections", "raise_open_files"]
 
 ENOUGH = 65536
 """Open files that are asked for at most: six full listeners of the default size, and all else."""
 RESERVE = 512
 """Open files that are kept for all else: databases, logs, connections to other services (128 to each)."""
+
+
+def fit_open_files(config: Config) -> Config:
+    """Open as many files as the system lets this process and its children, and have no more connections than that."""
+    wanted, files = config.listeners.connections, raise_open_files()
+    connections = limit_connections(wanted, files)
+    if connections < wanted:
+        get_logger("net").warning("fewer-connections", wanted=wanted, connections=connections, open_files=files)
+    return replace(config, listeners=replace(config.listeners, connections=connections))
 
 
 def raise_open_files() -> int:

@@ -68,6 +68,7 @@ class Http2:
         self._must_close = must_close
         self._budget = FrameBudget(trio.current_time())
         self._streams: dict[int, Http2Stream] = {}
+        self._unread: dict[int, int] = {}
         self._failed = False
         self._h2 = new_h2()
         self._sender = Http2Sender(self._h2, self._streams, config, send, sent=self._budget.earn)
@@ -140,9 +141,11 @@ class Http2:
                 self._sender.reset(stream.stream_id, Codes.CANCEL)
                 await self._forget(stream)
         elif isinstance(event, StreamClosed):
-            if not (stream.ended and stream.body_complete):
-                # RFC 9113 section 8.1: an answer that is complete makes the rest of the request needless.
-                self._sender.reset(stream.stream_id, Codes.NO_ERROR if stream.ended else Codes.INTERNAL_ERROR)
+            if not stream.ended:
+                self._sender.reset(stream.stream_id, Codes.INTERNAL_ERROR)
+            elif not stream.body_complete:
+                # The rest of the body is thrown away: some clients take a reset for the loss of their answer.
+                self._unread[stream.stream_id] = stream.body_size
             await self._forget(stream)
 
     async def _take(self, event: h2.events.Event) -> None:
@@ -158,8 +161,10 @@ class Http2:
                 self._h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
         elif isinstance(event, h2.events.StreamEnded):
             await self._body_complete(event.stream_id)
-        elif isinstance(event, h2.events.StreamReset) and event.stream_id in self._streams:
-            await self._forget(self._streams[event.stream_id])
+        elif isinstance(event, h2.events.StreamReset):
+            self._unread.pop(event.stream_id, None)
+            if event.stream_id in self._streams:
+                await self._forget(self._streams[event.stream_id])
         elif isinstance(event, h2.events.RemoteSettingsChanged):
             self._h2.encoder.header_table_size = min(self._h2.encoder.header_table_size, MAX_TABLE)
         elif isinstance(event, h2.events.ConnectionTerminated):
@@ -197,6 +202,11 @@ class Http2:
     async def _data(self, stream_id: int, data: bytes) -> None:
         stream = self._streams.get(stream_id)
         if stream is None:
+            size = self._unread.get(stream_id, 0) + len(data)
+            if stream_id in self._unread:
+                self._unread[stream_id] = size
+            if size > self._limits.max_body and self._unread.pop(stream_id, None) is not None:
+                self._sender.reset(stream_id, Codes.NO_ERROR)
             return
         stream.body_size += len(data)
         if stream.body_size > self._limits.max_body:
@@ -208,6 +218,7 @@ class Http2:
             await stream.http.handle(Body(stream_id=stream_id, data=data))
 
     async def _body_complete(self, stream_id: int) -> None:
+        self._unread.pop(stream_id, None)
         stream = self._streams.get(stream_id)
         if stream is not None:
             stream.body_deadline = inf

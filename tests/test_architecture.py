@@ -38,7 +38,7 @@ ONLY_IN = {
     "random": {"testing"},
     "secrets.choice": set(),
     "secrets.randbelow": set(),
-    "secrets.token_bytes": {"__main__.py"},
+    "secrets.token_bytes": {"commands"},
     "secrets.token_hex": set(),
     "secrets.token_urlsafe": set(),
     "uuid": set(),

@@ -5,11 +5,12 @@ from __future__ import annotations
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from importlib.resources import files
 
 import trio
 
-from ordermgmt.inventory.app import create_app
+from ordermgmt.inventory.app import MAX_BODY, create_app
 from ordermgmt.inventory.contract import AUDIENCE, MANAGE_INVENTORY
 from ordermgmt.inventory.operations import Inventory
 from ordermgmt.net.outbound import open_client
@@ -76,7 +77,7 @@ async def run(  # noqa: ASYNC128 - `serve` says started
                 drain=context.drain,
                 tls=current_tls,
                 identify=caller,
-                limits=context.limits,
+                limits=replace(context.limits, max_body=MAX_BODY),
                 drain_timeout=context.drain_timeout,
                 task_status=task_status,
             )

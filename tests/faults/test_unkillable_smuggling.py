@@ -93,20 +93,7 @@ def statuses(received: bytes) -> list[int]:
     return [int(status) for status in re.findall(rb"HTTP/1\.[01] (\d{3}) ", received)]
 
 
-NOT_YET = {
-    "a length twice",
-    "a list of lengths",
-    "bare CR in a chunk extension",
-    "bare LF at the end of the trailers",
-    "bare LF between trailers",
-    "folded trailer",
-}
-"""The shapes that get past ours: to be emptied."""
-
-
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.xfail(strict=True)] * (name in NOT_YET)) for name in SHAPES]
-)
+@pytest.mark.parametrize("name", SHAPES)
 def test_ours_refuses_once_and_closes(name: str, victims: Victims) -> None:
     with victims.start("ours") as victim:
         for transport in TRANSPORTS:

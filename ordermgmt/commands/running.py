@@ -1,0 +1,81 @@
+"""Running the suite: in this process, or with a process for each service."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import click
+import trio
+
+from ordermgmt.clock import SystemClock
+from ordermgmt.commands.invocation import config_option, failing_in_one_line, read_config, real_world
+from ordermgmt.config import Config
+from ordermgmt.net.open_files import fit_open_files
+from ordermgmt.pki import files as pki
+from ordermgmt.processes import in_own_process, work_with
+from ordermgmt.startup import show_when_ready
+from ordermgmt.supervision.signals import watch
+from ordermgmt.supervision.worker import work
+from ordermgmt.system import Suite, select
+from ordermgmt.telemetry.logs import configure_logs, get_logger
+
+__all__ = ["child", "run"]
+
+ENDED_BY_SIGNAL = 130
+
+
+@click.command()
+@config_option
+@click.option("--guide", is_flag=True, help="Trust the guide's published tokens, on loopback, over var/guide/.")
+@click.option("--processes", is_flag=True, help="Run each service as a process of its own.")
+@click.argument("services", nargs=-1)
+def run(config_file: Path | None, services: tuple[str, ...], *, guide: bool, processes: bool) -> None:
+    """Run SERVICES, all of them if none is named, until a signal ends them.
+
+    The first SIGTERM or Ctrl-C finishes what is in flight, the second ends at once.
+    """
+    config = read_config(config_file)
+    configure_logs(sys.stderr, pretty=sys.stderr.isatty(), shared=processes)
+    with failing_in_one_line():
+        chosen = select(services)
+        _make_certificates(config, [service.name for service in chosen])
+        suite = partial(Suite, fit_open_files(config), real_world(), chosen, guide=guide)
+        ended_well = trio.run(_run, partial(suite, place=in_own_process) if processes else suite)
+    if not ended_well:
+        raise SystemExit(ENDED_BY_SIGNAL)
+
+
+@click.command(hidden=True)
+@click.argument("service")
+@click.argument("control", type=int)
+def child(service: str, control: int) -> None:
+    """Run SERVICE as `run --processes` says over the socket CONTROL that it left open."""
+    configure_logs(sys.stderr, pretty=sys.stderr.isatty(), shared=True, process=service)
+    with failing_in_one_line():
+        ended_well = trio.run(work, service, control, work_with(real_world()))
+    if not ended_well:
+        raise SystemExit(1)
+
+
+async def _run(make_suite: Callable[[], Suite]) -> bool:
+    """Run until a signal; False if a second one ended it."""
+    stop = trio.Event()
+    ended = trio.CancelScope()
+    async with make_suite() as suite, trio.open_nursery() as nursery:
+        await nursery.start(watch, stop, ended, partial(get_logger("supervisor").info, "reload-ignored"))
+        with ended:
+            nursery.start_soon(show_when_ready, suite)
+            await suite.run(stop)
+        nursery.cancel_scope.cancel()
+    return not ended.cancelled_caught
+
+
+def _make_certificates(config: Config, services: Sequence[str]) -> None:
+    suite = config.suite
+    directory = Path(suite.certs)
+    directory.mkdir(parents=True, exist_ok=True)
+    for line in pki.ensure(directory, services, suite.names, suite.trust_domain, SystemClock().now()):
+        click.echo(line)

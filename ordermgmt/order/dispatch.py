@@ -18,8 +18,8 @@ from ordermgmt.telemetry.logs import get_logger
 __all__ = ["Dispatcher", "StockKeeper"]
 
 MAX_QUEUE = 1024
-"""Operations that wait for the next request. The 512 changes under way at once and the 256 that are taken up again
-fit in, and four full requests empty it; with 200 lines each of 100 bytes it holds 20 MB."""
+"""Operations that wait for the next request: twice the changes that may be under way at once. Four full requests empty
+it; with 200 lines of 100 bytes each it would hold 20 MB."""
 MAX_TO_ACKNOWLEDGE = 4 * MAX_ACKNOWLEDGED
 """Outcomes that wait to be acknowledged, 100 bytes each. One more is found in the database later."""
 

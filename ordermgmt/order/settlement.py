@@ -165,7 +165,8 @@ class Settlement:
 
     async def _attempt(self, entry: Entry, claimed_at: float) -> Verdict:
         lines = tuple(Line(category, code, delta) for (category, code), delta in entry.plan.deltas.items())
-        operation = Operation(entry.id, lines, abandon=journal.is_given_up(entry, claimed_at))
+        taken_at = entry.lease_until - self.lease  # by the clock of the database, as all times of the entry
+        operation = Operation(entry.id, lines, abandon=journal.is_given_up(entry, taken_at))
         answer: Error | None
         try:
             answer = (await self._dispatcher.ask(operation, claimed_at=claimed_at)).refusal

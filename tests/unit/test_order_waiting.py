@@ -30,6 +30,20 @@ async def test_who_joins_at_any_moment_is_told_at_once(tmp_path: Path, autojump_
         assert len(await one.states()) == 30
 
 
+async def test_who_joins_what_was_settled_a_moment_before_is_told_at_once(
+    tmp_path: Path, autojump_clock: trio.abc.Clock
+) -> None:
+    async with shop(tmp_path) as one:
+        one.stock.script.append(request_lost)
+        with trio.move_on_after(0.5):
+            await one.orders.create(create(), ALICE)
+        (seen,) = await one.orders.journal.unfinished()
+        await trio.sleep(5)
+        at = trio.current_time()
+        settled = await one.orders._settlement.outcome(seen, patience=15, started=False)
+        assert (settled.state, trio.current_time()) == ("applied", at)
+
+
 async def test_one_who_leaves_takes_nothing_from_those_who_stay(tmp_path: Path, autojump_clock: trio.abc.Clock) -> None:
     gate = Gate()
     async with shop(tmp_path) as one:

@@ -15,8 +15,9 @@ from ordermgmt.errors import StartError
 
 __all__ = ["Address", "Binding", "Network", "TcpNetwork", "format_address", "parse_address"]
 
-BACKLOG = 512
-"""Connections that may wait for accept: what 5 s of 100 new clients a second leave behind."""
+BACKLOG = 4096
+"""Connections that may wait for accept: what Linux allows by default. When the queue is full, the next client's first
+packet is dropped and comes again after 1 s; a burst from one hostile client must not get that far."""
 
 
 class Address(NamedTuple):

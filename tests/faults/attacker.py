@@ -67,6 +67,14 @@ class Attacker:
         sock.connect(("127.0.0.1", self._port))
         return sock
 
+    def start_connecting(self, source: str) -> None:
+        """Begin to connect, and wait for nothing."""
+        sock = socket.socket()
+        self._open.append(sock)
+        sock.setblocking(False)
+        sock.bind((source, 0))
+        sock.connect_ex(("127.0.0.1", self._port))
+
     def connect(
         self, first: bytes = b"", *, source: str = "127.0.0.1", buffer: int | None = None, alpn: tuple[str, ...] = ()
     ) -> socket.socket:

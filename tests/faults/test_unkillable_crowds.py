@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
 import pytest
 
-from tests.faults.attacker import Attacker, Transport
+from tests.faults.attacker import TRANSPORTS, Attacker, Transport
 from tests.faults.victims import DRAIN, PROMPT, Victim, Victims
 
 Moment = Literal["before the handshake", "after the handshake", "without TLS"]
@@ -36,6 +37,14 @@ def gather(victim: Victim, attacker: Attacker, moment: Moment, size: int) -> Non
             assert victim.serves(attacker.transport)
 
 
+def served_after_a_burst(victim: Victim, attacker: Attacker) -> list[bool]:
+    """Connect many times at once and wait for nothing; tell of each of the next clients whether it is served."""
+    for number in range(1500):
+        attacker.start_connecting(f"127.0.0.{2 + number % SOURCES}")
+    with ThreadPoolExecutor(8) as pool:
+        return list(pool.map(victim.serves, [attacker.transport] * 8))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("moment", CROWDS)
 def test_ours_serves_the_next_client_and_lets_a_silent_crowd_go(moment: Moment, victims: Victims) -> None:
@@ -62,3 +71,9 @@ def test_ours_ends_when_told_with_a_silent_crowd(victims: Victims) -> None:
         # Closing one takes about 0.3 ms of a core, and there may be others who want the core.
         assert victim.ended_within(DRAIN + PROMPT + 5000 * 0.001)
         assert victim.reap() == 0
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_ours_serves_the_next_clients_after_a_burst_of_connections(transport: Transport, victims: Victims) -> None:
+    with victims.start("ours", patience=PATIENCE) as victim, victim.attacker(transport) as attacker:
+        assert all(served_after_a_burst(victim, attacker))

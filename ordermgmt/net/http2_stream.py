@@ -54,9 +54,16 @@ class Http2Stream:
         self._moved.unpark_all()
 
     async def taken(self, seconds: float) -> bool:
-        """Wait until the client took enough for more to be put; False if it did not in `seconds` for every 64 KiB."""
-        units = 1 + len(self.outgoing) // UNIT
-        with trio.move_on_after(seconds * units) as scope:
-            while self._alive and (len(self.outgoing) > HIGH_WATER or (self.complete and not self.ended)):
-                await self._moved.park()
-        return not scope.cancelled_caught
+        """Wait until the client took enough for more to be put; False if it did not take 64 KiB in `seconds`."""
+        while self._must_wait():
+            goal = len(self.outgoing) - UNIT
+            with trio.move_on_after(seconds) as scope:
+                while self._must_wait() and len(self.outgoing) > goal:
+                    await self._moved.park()
+            if scope.cancelled_caught:
+                return False
+        return True
+
+    def _must_wait(self) -> bool:
+        """Tell whether more waits for the client than may; at the end of an answer, whether anything does."""
+        return self._alive and (len(self.outgoing) > HIGH_WATER or (self.complete and not self.ended))

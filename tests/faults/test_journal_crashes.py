@@ -126,7 +126,7 @@ async def test_a_crash_at_any_step_of_a_create(
     bomb = arm("order", monkeypatch)
     ends: list[tuple[int | None, int | None]] = []
     async with running_system(tmp_path) as system:
-        for steps in range(0, 150, 10):
+        for steps in range(0, 48, 3):
             token = await system.order_token("admin-app")
             statuses: list[int | None] = []
 

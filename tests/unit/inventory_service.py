@@ -13,9 +13,10 @@ import pytest
 import trio
 
 from ordermgmt.errors import Unauthenticated
-from ordermgmt.inventory.app import create_app
+from ordermgmt.inventory.app import MAX_BODY, create_app
 from ordermgmt.inventory.operations import Inventory
 from ordermgmt.net import Address
+from ordermgmt.net.limits import Limits
 from ordermgmt.net.outbound import HttpClient, open_client
 from ordermgmt.net.server import serve
 from ordermgmt.security.guard import Guard
@@ -54,7 +55,7 @@ async def reaching(inventory: Inventory, clients: int = 1) -> AsyncIterator[list
         opened_clients = [
             await stack.enter_async_context(open_client(network, [HERE], tls=None, limit=10)) for _ in range(clients)
         ]
-        await nursery.start(partial(serve, app, binding.open_listener(), drain=drain))
+        await nursery.start(partial(serve, app, binding.open_listener(), drain=drain, limits=Limits(max_body=MAX_BODY)))
         yield opened_clients
         nursery.cancel_scope.cancel()
 

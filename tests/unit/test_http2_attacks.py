@@ -118,9 +118,9 @@ async def test_a_body_that_drips_is_408_and_other_streams_go_on(autojump_clock: 
         assert await client.answer(await client.request(FIELDS)) == (200, b"hello")
 
 
-@pytest.mark.parametrize(("window", "units"), [(0, 5), (1000, 4)])
+@pytest.mark.parametrize("window", [0, 1000])
 async def test_a_client_that_does_not_open_its_window_loses_its_stream(
-    window: int, units: int, autojump_clock: trio.abc.Clock
+    window: int, autojump_clock: trio.abc.Clock
 ) -> None:
     async with attacked(big, send=30) as client:
         client.h2.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: window})
@@ -129,7 +129,7 @@ async def test_a_client_that_does_not_open_its_window_loses_its_stream(
         stream = await client.request(but(b":path", b"/big"))
         await client.answer(stream)
         assert [event.error_code for event in client.of(h2.events.StreamReset)] == [8]
-        assert trio.current_time() - start == pytest.approx(30 * units, abs=1)
+        assert trio.current_time() - start == pytest.approx(30, abs=1)
 
 
 async def test_a_window_that_opens_by_a_byte_at_a_time_does_not_help(autojump_clock: trio.abc.Clock) -> None:
@@ -147,7 +147,7 @@ async def test_a_window_that_opens_by_a_byte_at_a_time_does_not_help(autojump_cl
 
         nursery.start_soon(drip)
         await client.answer(stream)
-        assert trio.current_time() - start <= 30 * 5 + 1
+        assert trio.current_time() - start == pytest.approx(30, abs=1)
         nursery.cancel_scope.cancel()
 
 

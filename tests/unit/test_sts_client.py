@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -124,8 +124,8 @@ async def test_any_other_answer_is_unavailable(
             await client.exchange("token", "order")
 
 
-def _constant(make: Callable[[], Response]) -> Callable[[], Response]:
-    def view() -> Response:
+def _constant(make: Callable[[], Response]) -> Callable[[], Awaitable[Response]]:
+    async def view() -> Response:
         return make()
 
     return view

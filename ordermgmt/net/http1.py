@@ -139,6 +139,8 @@ class Http1(H11Protocol):
     async def _refuse(self, refused: Refused) -> None:
         self._refused = True
         await self._close_stream()  # the application, if one is at it, is told that the client is gone
+        # Until h11 has a request, it does not know that the answer to a HEAD has no body.
+        no_body = self._received.startswith(b"HEAD ") if self._body is None else self._head.method == b"HEAD"
         if self.connection.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
             headers, body = problem.refuse(refused.status, refused.code, refused.detail)
             headers += [("connection", "close"), ("date", formatdate(usegmt=True))]
@@ -149,7 +151,7 @@ class Http1(H11Protocol):
                     reason=_REASONS[refused.status],
                 )
             )
-            if not self._received.startswith(b"HEAD "):
+            if not no_body:
                 await self._send_h11_event(h11.Data(data=body))
                 await self._send_h11_event(h11.EndOfMessage())
         await self.send(Closed())

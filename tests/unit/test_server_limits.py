@@ -200,3 +200,17 @@ async def test_continue_is_said_once_and_only_for_a_body_that_is_wanted(autojump
         assert (await stream.receive_some()).startswith(b"HTTP/1.1 100 ")
         await stream.send_all(b'{"a":1}')
         assert (await stream.receive_some()).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize(
+    ("framing", "status"), [("Content-Length: 5\r\n\r\n", 408), ("Transfer-Encoding: chunked\r\n\r\nzz\r\n", 400)]
+)
+async def test_the_refusal_of_a_body_to_head_has_none(
+    framing: str, status: int, autojump_clock: trio.abc.Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    head = "HEAD /echo HTTP/1.1\r\nHost: a\r\n"
+    async with serving(deaf, limits=Limits(body=30)) as server:
+        answer = await server.exchange((head + framing).encode())
+    assert answer.startswith(b"HTTP/1.1 %d " % status)
+    assert answer.endswith(b"\r\n\r\n")
+    assert "connection-failed" not in "".join(capsys.readouterr())

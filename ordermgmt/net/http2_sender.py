@@ -80,7 +80,11 @@ class Http2Sender:
         while (stream := self._next()) is not None:
             self._streams[stream.stream_id] = self._streams.pop(stream.stream_id)
             data, end = stream.cut(self._room(stream))
-            self._h2.send_data(stream.stream_id, data, end_stream=end)
+            try:
+                self._h2.send_data(stream.stream_id, data, end_stream=end)
+            except h2.exceptions.StreamClosedError:
+                stream.close()  # reset by the client, and the news of it is still to be taken
+                continue
             self._sent()
             await self.flush()
         await self.flush()

@@ -62,7 +62,9 @@ class Outgoing:
                     await self._send_all(data)
                 self._drained.unpark_all()
         except (trio.TooSlowError, trio.BrokenResourceError, trio.ClosedResourceError):
+            self._broken()
+        finally:
+            # However it ends: who waits for room may be a task that does not end with the connection.
             self._ended = True
             self._waiting.clear()
             self._drained.unpark_all()
-            self._broken()

@@ -85,7 +85,6 @@ class _Connections:
     async def _admit(self, stream: trio.abc.HalfCloseableStream, nursery: trio.Nursery) -> None:
         address = address_key(remote_host(stream))
         admitted, goes = self._admission.admit(address)
-        await self._end(goes)
         if not admitted:
             self._log.debug("connection-refused", client=address)
             await trio.aclose_forcefully(stream)
@@ -94,6 +93,8 @@ class _Connections:
         self._admission.enter(connection, address, trio.current_time())
         self._live.add(connection)
         nursery.start_soon(self._run, connection)
+        # Last: it is a place to be cancelled, and until now nobody else would have closed the new stream.
+        await self._end(goes)
 
     async def _run(self, connection: Connection) -> None:
         try:
@@ -119,8 +120,10 @@ class _Connections:
         """Let every connection end with the request that it has, for so many seconds."""
         await self._shared.context.terminated.set()
         with trio.move_on_after(seconds):
-            for connection in list(self._live):
-                await connection.drain()
+            async with trio.open_nursery() as telling:
+                # At once: a client that does not read its goodbye keeps the others from nothing.
+                for connection in self._live:
+                    telling.start_soon(connection.drain)
             while self._live:
                 self._ended = trio.Event()
                 await self._ended.wait()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -9,9 +10,10 @@ import h2.events
 import h2.settings
 import pytest
 import trio
+from hyperframe.frame import PingFrame, RstStreamFrame
 
 from ordermgmt.net.connection import Limits
-from tests.unit.http2_setup import FIELDS, POST, connect, serving_http2
+from tests.unit.http2_setup import FIELDS, POST, Client, big, connect, serving_http2
 from tests.unit.server_setup import sample_app
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -141,6 +143,50 @@ async def test_drain_finishes_streams_in_flight_and_takes_no_new_ones(autojump_c
         assert late > slow
         with trio.fail_after(3):
             await server.finished.wait()
+
+
+async def test_a_drain_tells_all_though_some_do_not_read(autojump_clock: trio.abc.Clock) -> None:
+    async with serving_http2(big, drain_timeout=20) as server:
+        idle = []
+        for number in range(9):
+            client = await connect(server)
+            if number in {2, 5}:
+                await hold_up(client)
+            else:
+                assert await client.answer(await client.request(FIELDS)) == (200, b"hello")
+                idle.append(client)
+        server.drain.set()
+        with trio.fail_after(1):
+            for client in idle:
+                assert await client.ending() == 0
+
+
+async def hold_up(client: Client) -> None:
+    """Have more sent than the client takes, with windows that let it through."""
+    client.h2.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 2**30})
+    client.h2.increment_flow_control_window(2**30)
+    await client.flush()
+    for _ in range(20):
+        await client.request(path(b"/big"))
+    await trio.sleep(1)
+
+
+async def test_streams_that_are_reset_do_not_take_others_with_them(autojump_clock: trio.abc.Clock) -> None:
+    seconds = itertools.count(0.1, 0.02)
+
+    async def late(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        await trio.sleep(next(seconds))  # the connection is reading by then, and the applications send one by one
+        await big(scope, receive, send)
+
+    async with serving_http2(late) as server:
+        client = await connect(server)
+        await hold_up(client)
+        # The answer to the ping waits for the client to read, and the news of the resets waits behind it.
+        resets = [RstStreamFrame(stream, error_code=8) for stream in range(1, 20, 2)]
+        await client.stream.send_all(b"".join(frame.serialize() for frame in (PingFrame(0, b"01234567"), *resets)))
+        await trio.sleep(1)
+        for stream in range(21, 40, 2):
+            assert await client.answer(stream) == (200, b"x" * 4 * 65536)
 
 
 async def test_drain_ends_at_its_deadline_even_against_a_closed_window(autojump_clock: trio.abc.Clock) -> None:

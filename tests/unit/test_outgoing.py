@@ -73,3 +73,20 @@ async def test_a_client_that_takes_nothing_is_given_up_and_nobody_waits(autojump
         outgoing.put(b"dropped")
     assert trio.current_time() - start == pytest.approx(30)
     assert wire.broken == 1
+
+
+async def test_nobody_waits_for_a_connection_that_is_cut(autojump_clock: trio.abc.Clock) -> None:
+    outgoing = Outgoing(Wire().send_all, 30, lambda: None)
+    with trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            with trio.move_on_after(10):
+                nursery.start_soon(outgoing_room_soon, outgoing)
+                await outgoing.run()
+    outgoing.put(b"dropped")
+    await outgoing.room()
+
+
+async def outgoing_room_soon(outgoing: Outgoing) -> None:
+    outgoing.put(b"x" * (SEND_SIZE + HIGH_WATER + 1))
+    await trio.lowlevel.checkpoint()
+    await outgoing.room()

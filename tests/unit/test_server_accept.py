@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 import trustme
 
+from ordermgmt.net.limits import Limits
 from ordermgmt.net.server import ACCEPT_PAUSE, serve
 from ordermgmt.testing.memory import MemoryStream, memory_stream_pair
 from tests.unit.server_setup import get, read_answer, read_to_end, sample_app, serving
@@ -163,3 +165,14 @@ async def test_a_drain_in_the_middle_of_a_handshake_does_not_wait_for_it(autojum
         server.drain.set()
         with trio.fail_after(1):
             await server.finished.wait()
+
+
+async def test_a_client_that_comes_as_a_drain_begins_is_not_forgotten(autojump_clock: trio.abc.Clock) -> None:
+    for _ in range(20):  # which of the two comes first is the scheduler's choice
+        async with serving(sample_app(), limits=Limits(connections=1), drain_timeout=1) as server:
+            await server.connect()
+            await trio.testing.wait_all_tasks_blocked()
+            late = await server.connect()
+            server.drain.set()
+            with trio.fail_after(10):
+                assert await read_to_end(late) == b""

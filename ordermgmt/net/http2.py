@@ -106,7 +106,9 @@ class Http2:
         for stream in slow:
             refused = Refused(HTTPStatus.REQUEST_TIMEOUT, "body-too-slow", "the body took too long to arrive")
             await self._refuse(stream.stream_id, refused)
-        if not slow:
+        if self._streams:
+            self._rearm()
+        elif not slow:
             await self._sender.go_away()
             await self._send(Closed())
 
@@ -150,6 +152,7 @@ class Http2:
 
     async def _take(self, event: h2.events.Event) -> None:
         if isinstance(event, h2.events.RequestReceived):
+            self._budget.earn()
             try:
                 await self._request(event.stream_id, event.headers, ended=event.stream_ended is not None)
             except Refused as refused:
@@ -160,6 +163,7 @@ class Http2:
             if event.flow_controlled_length:
                 self._h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
         elif isinstance(event, h2.events.StreamEnded):
+            self._budget.earn()
             await self._body_complete(event.stream_id)
         elif isinstance(event, h2.events.StreamReset):
             self._unread.pop(event.stream_id, None)

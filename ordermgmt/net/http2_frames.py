@@ -14,6 +14,9 @@ MAX_FRAME = 16384
 """Bytes of a frame, as we never allow more (RFC 9113 section 4.2)."""
 SMALL = 256
 """Bytes of a DATA frame that is not worth its handling, unless it is the last one."""
+EXPECTED = 2
+"""Points of the start of a request, and of its end. Those that are ones give them back (`FrameBudget.earn`); frames for
+a stream that is gone do not."""
 
 _PREFACE = 24
 _HEADER = 9
@@ -39,7 +42,8 @@ class Flood(Exception):
 class FrameBudget:
     """Walks over the frames of one connection and takes their price.
 
-    HEADERS is free, as open streams are bounded elsewhere. Data that the client is sent earns it window updates.
+    Requests are free in the end, as open streams are bounded elsewhere. Data that the client is sent earns it window
+    updates.
     """
 
     def __init__(self, now: float) -> None:
@@ -69,8 +73,8 @@ class FrameBudget:
                 self._header.clear()
 
     def earn(self) -> None:
-        """Give back what the window updates for one frame of data cost."""
-        self._points = min(BURST, self._points + 2)
+        """Give back the price of a request's start or end, or that of the window updates for one frame of data."""
+        self._points = min(BURST, self._points + EXPECTED)
 
     def charge(self, points: int, what: str) -> None:
         """Take the price of something that is not a frame. Raises Flood."""
@@ -82,11 +86,8 @@ class FrameBudget:
         if length > MAX_FRAME:
             # h2 says the same, but only after it has buffered the whole frame.
             raise Flood("a frame that is too large", 0x6)  # FRAME_SIZE_ERROR
-        if kind == _DATA:
-            if length < SMALL and not flags & _END_STREAM:
-                self.charge(5, "small DATA")
-        elif kind == _HEADERS:
-            self._block = length
+        if kind in {_DATA, _HEADERS}:
+            self._part_of_request(length, kind, ends=bool(flags & _END_STREAM))
         elif kind == _SETTINGS and flags & _ACK:
             self.charge(1, "SETTINGS")
         else:
@@ -95,3 +96,12 @@ class FrameBudget:
             self._block += length
         if self._block > MAX_BLOCK:
             raise Flood("header block")
+
+    def _part_of_request(self, length: int, kind: int, *, ends: bool) -> None:
+        if kind == _HEADERS:
+            self._block = length
+            self.charge(EXPECTED, "HEADERS")
+        elif length < SMALL and not ends:
+            self.charge(5, "small DATA")
+        if ends:
+            self.charge(EXPECTED, "ends of requests")

@@ -64,7 +64,9 @@ async def test_a_flood_of_frames_that_cost_nothing_is_ended(kind: str, autojump_
 
 async def test_a_header_block_without_an_end_is_bounded(autojump_clock: trio.abc.Clock) -> None:
     async with attacked() as client, trio.open_nursery() as nursery:
-        block = [HeadersFrame(1, b"\0\x01a\x01b"), *[ContinuationFrame(1, b"x" * 16_000)] * 50]
+        # Before, so that no other frame has to be sent in the middle of the block.
+        await client.answer(await client.request(FIELDS))
+        block = [HeadersFrame(3, b"\0\x01a\x01b"), *[ContinuationFrame(3, b"x" * 16_000)] * 50]
         nursery.start_soon(lambda: client.send(*block))
         assert await client.ending() == CALM
 
@@ -98,6 +100,23 @@ async def test_rapid_resets_are_ended(app: Any, autojump_clock: trio.abc.Clock) 
 
         nursery.start_soon(attack)
         assert await client.ending() == CALM
+
+
+@pytest.mark.parametrize("kind", [DataFrame, HeadersFrame])
+async def test_frames_for_a_stream_that_is_reset_are_ended(
+    kind: type[DataFrame | HeadersFrame], autojump_clock: trio.abc.Clock
+) -> None:
+    async with attacked(never) as client, trio.open_nursery() as nursery:
+        stream = await client.request(POST, b"{}")
+        late = kind(stream, b"\x82", flags=["END_STREAM", "END_HEADERS"] if kind is HeadersFrame else ["END_STREAM"])
+        nursery.start_soon(lambda: client.send(RstStreamFrame(stream, error_code=8), *[late] * 2000))
+        assert await client.ending() == CALM
+
+
+async def test_requests_in_any_number_are_no_flood(autojump_clock: trio.abc.Clock) -> None:
+    async with attacked() as client:
+        for _ in range(600):
+            assert (await client.answer(await client.request(POST, b"{}")))[0] == 200
 
 
 async def test_requests_that_make_us_reset_are_ended_too(autojump_clock: trio.abc.Clock) -> None:

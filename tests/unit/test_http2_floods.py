@@ -30,7 +30,7 @@ from ordermgmt.net.app_tasks import AppTasks
 from ordermgmt.net.http2 import Http2
 from ordermgmt.net.http2_sender import MAX_STREAMS
 from ordermgmt.net.limits import Limits
-from tests.unit.http2_setup import FIELDS, POST, attacked, but, never
+from tests.unit.http2_setup import FIELDS, POST, Receive, Send, attacked, but, never
 
 CALM = 11
 
@@ -114,9 +114,14 @@ async def test_frames_for_a_stream_that_is_reset_are_ended(
 
 
 async def test_requests_in_any_number_are_no_flood(autojump_clock: trio.abc.Clock) -> None:
-    async with attacked() as client:
+    async def app(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200 if scope["path"] == "/hello" else 204, "headers": []})
+        await send({"type": "http.response.body", "body": b"hello" if scope["path"] == "/hello" else b""})
+
+    async with attacked(app) as client:
         for _ in range(600):
-            assert (await client.answer(await client.request(POST, b"{}")))[0] == 200
+            assert await client.answer(await client.request([*FIELDS[:3], (b":path", b"/")])) == (204, b"")
+            client.events.clear()
 
 
 async def test_requests_that_make_us_reset_are_ended_too(autojump_clock: trio.abc.Clock) -> None:

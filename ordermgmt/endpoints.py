@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping, Sequence
+from urllib.parse import urlsplit
 
 from ordermgmt.config import Config
 from ordermgmt.errors import StartError
@@ -30,7 +31,7 @@ def is_loopback(address: Address) -> bool:
 def resolve_endpoints(config: Config, bound: Addresses) -> Endpoints:
     """Work out where every service is: as an edge's setting says, else as bound here, else as configured.
 
-    Raises StartError naming a setting that is not an address.
+    Raises StartError naming a setting that is not an address, or not a URL.
     """
 
     def own(section: str, key: str = "listen") -> Address:
@@ -41,16 +42,21 @@ def resolve_endpoints(config: Config, bound: Addresses) -> Endpoints:
     def edge(setting: str, configured: Sequence[str], default: Address) -> tuple[Address, ...]:
         return tuple(configured_address(setting, text) for text in configured) or (default,)
 
-    def url(configured: str, address: Address) -> str:
-        return configured.rstrip("/") or f"https://{format_address(Address('localhost', address.port))}"
+    def url(setting: str, configured: str, address: Address) -> str:
+        if not configured:
+            return f"https://{format_address(Address('localhost', address.port))}"
+        if not _is_base_url(configured):
+            msg = f"{setting}: {configured!a} is not an https URL such as https://orders.example.com"
+            raise StartError(msg)
+        return configured.rstrip("/")
 
     sts_address, sts_mtls_address = own("sts"), own("sts", "mtls_listen")
     order_address, inventory_address, gateway_address = own("order"), own("inventory"), own("gateway")
     return Endpoints(
-        issuer=url(config.sts.public_url, sts_address),
-        sts_mtls_url=url(config.sts.mtls_public_url, sts_mtls_address),
-        order_url=url(config.order.public_url, order_address),
-        gateway_url=url(config.gateway.public_url, gateway_address),
+        issuer=url("sts.public_url", config.sts.public_url, sts_address),
+        sts_mtls_url=url("sts.mtls_public_url", config.sts.mtls_public_url, sts_mtls_address),
+        order_url=url("order.public_url", config.order.public_url, order_address),
+        gateway_url=url("gateway.public_url", config.gateway.public_url, gateway_address),
         jwks_path=JWKS_PATH,
         sts=edge("suite.sts", config.suite.sts, sts_address),
         sts_mtls=edge("suite.sts_mtls", config.suite.sts_mtls, sts_mtls_address),
@@ -66,3 +72,14 @@ def configured_address(setting: str, text: str) -> Address:
     except ValueError as error:
         msg = f"{setting}: {error}"
         raise StartError(msg) from error
+
+
+def _is_base_url(text: str) -> bool:
+    """Tell whether a path can be put behind it."""
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        return False
+    plain = text.isascii() and text.isprintable() and not set(text) & set(" ?#@")
+    return plain and parts.scheme == "https" and bool(parts.hostname) and port != 0

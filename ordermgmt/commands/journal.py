@@ -30,7 +30,10 @@ def journal() -> None:
 def journal_list(config_file: Path | None, *, guide: bool) -> None:
     """List them, oldest first: those that are stuck wait for a retry."""
     now = SystemClock().now()
-    for entry in _with_journal(read_config(config_file), guide=guide, verb=Journal.unfinished):
+    entries = _with_journal(read_config(config_file), guide=guide, verb=Journal.unfinished)
+    if not entries:
+        click.echo("every change has its outcome", err=True)
+    for entry in entries:
         about = f"{entry.state:<8}{entry.kind:<7} order {entry.order_id}  {max(now - entry.created_at, 0):.0f} s old"
         click.echo(f"{entry.id}  {about}, attempt {entry.attempt}  {entry.reason or 'no answer yet'}")
 

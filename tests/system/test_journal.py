@@ -9,7 +9,7 @@ import threading
 from contextlib import closing
 from pathlib import Path
 
-from tests.system.processes import SuiteProcess, suite, wait_until
+from tests.system.processes import SuiteProcess, run_module, suite, wait_until
 
 BOOK = {"category": "books", "code": "978-1484220498", "qty": 1}
 BUYERS = 8
@@ -86,6 +86,7 @@ def test_an_operator_sees_what_is_stuck_and_has_it_tried_again(tmp_path: Path) -
             "op-1 will be tried again by the running suite, or when it starts\n"
         )
         wait_until(lambda: running.command("journal", "list") == "", "an empty journal")
+        assert run_module(running.folder, "journal", "list").stderr == "every change has its outcome\n"
         assert running.curl(running.url("gateway", "/order/2"))[0] == 200
         assert pieces(running) == 8
         assert running.stop() == 0

@@ -84,6 +84,34 @@ def test_a_setting_that_is_no_address_is_named() -> None:
         resolve_endpoints(config, {})
 
 
+@pytest.mark.parametrize("setting", ["sts.public_url", "sts.mtls_public_url", "order.public_url", "gateway.public_url"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "orders",
+        "orders.example.com:8443",
+        "http://orders.example.com",
+        "https://",
+        "https://orders.example.com:port",
+        "https://orders.example.com/?a=b",
+        "https://orders.example.com#a",
+        "https://me@orders.example.com",
+        "https://orders.example.com/ a",
+        "https://[::1",
+    ],
+)
+def test_a_setting_that_is_no_url_is_named(setting: str, value: str) -> None:
+    config = load_config(None, {"ORDERMGMT_" + setting.replace(".", "_").upper(): value})
+    with pytest.raises(StartError, match=rf"^{re.escape(setting)}: .* is not an https URL"):
+        resolve_endpoints(config, {})
+
+
+@pytest.mark.parametrize("value", ["https://orders.example.com", "https://[::1]:8443", "https://example.com/orders/"])
+def test_what_can_stand_before_a_path_is_a_url(value: str) -> None:
+    endpoints = resolve_endpoints(load_config(None, {"ORDERMGMT_ORDER_PUBLIC_URL": value}), {})
+    assert endpoints.order_url == value.rstrip("/")
+
+
 def test_the_page_lists_every_setting_with_its_default() -> None:
     parts = re.split(r"^## `\[+([a-z.]+)\]+`$", PAGE, flags=re.MULTILINE)
     listed = dict(zip(parts[1::2], parts[2::2], strict=True))

@@ -30,10 +30,10 @@ class Limits:
     """From the end of a response to the first byte of the next request."""
     send: float = 30.0
     """For every 64 KiB that the client has to take: 2 KB/s."""
-    lifetime: float = 600.0
-    """After which a connection ends with its current response, so that removed trust ends too."""
+    lifetime: float = 540.0
+    """After which a connection ends with its next response, so that removed trust ends too."""
     overtime: float = 60.0
-    """What a request that is in flight at the end of the lifetime still gets; then it is cut."""
+    """What a connection still gets after its lifetime; then it is cut, 10 minutes after accept."""
     close: float = 2.0
     """For the closing itself."""
     linger_bytes: int = 1024 * 1024

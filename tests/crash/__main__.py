@@ -1,0 +1,184 @@
+"""Kills the services at random moments under load, and checks that orders and stock agree and nothing is lost."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import secrets
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import click
+import trio
+
+from ordermgmt.clock import SystemClock
+from ordermgmt.commands.invocation import real_world
+from ordermgmt.config import SuiteConfig
+from ordermgmt.inventory.main import open_inventory
+from ordermgmt.storage import Transaction, locate, open_database
+from ordermgmt.threads import WorkerThreads
+from tests import postgres_setup
+from tests.crash.books import PostgresBooks, SqliteBooks
+from tests.crash.deployment import Deployment, Failed, free_ports
+from tests.crash.load import Secret
+from tests.crash.rounds import VICTIMS, Figures, Rounds
+
+POSTGRES = "postgres"
+USUAL = "suite,suite,order,order,order,inventory,inventory,sts,gateway,replica,pause-order,pause-inventory"
+SCOPES = "add_order cancel_order update_order"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is asked for: see the options."""
+
+    kills: int
+    pauses: int
+    unfinished: int
+    clients: int
+    seed: int
+    victims: tuple[str, ...]
+    inventory_timeout: float
+
+
+@click.command(context_settings={"show_default": True})
+@click.option("--kills", default=50, help="How many kills there shall be.")
+@click.option("--pauses", default=0, help="How many pauses there shall be at least.")
+@click.option("--unfinished", default=0, help="How many kills have to meet an unfinished entry of the journal.")
+@click.option("--clients", default=12, help="Clients that change orders at the same time.")
+@click.option("--seed", type=int, help="Seed of what is done when.  [default: another one each time]")
+@click.option("--victims", default=USUAL, help=f"What to choose from: {', '.join(VICTIMS)}, {POSTGRES}.")
+@click.option("--inventory-timeout", default=0.6, help="order.inventory_timeout in seconds; a lease is 1.5 of it.")
+@click.option("--database", type=click.Choice(["sqlite", POSTGRES]), default="sqlite")
+@click.option("--keep", is_flag=True, help="Keep the folder with data and logs.")
+def main(*, database: str, keep: bool, victims: str, seed: int | None, **numbers: int) -> None:
+    """Kill services of the suite under load; after each kill nothing may be lost, and the stock is exact.
+
+    A second order service shares the database with that of the suite, on PostgreSQL a second inventory service, too.
+    Prints a line for each round, and one of figures last. Exit code 1 if anything is wrong.
+    """
+    chosen = tuple(victims.split(","))
+    possible = {*VICTIMS, *([POSTGRES] if database == POSTGRES else [])}
+    if not possible.issuperset(chosen):
+        msg = f"--victims: there is no {', '.join(sorted({*chosen} - possible))} here"
+        raise click.UsageError(msg)
+    plan = Plan(victims=chosen, seed=secrets.randbits(32) if seed is None else seed, **numbers)
+    _say(f"seed {plan.seed}, {plan.clients} clients, {database}")
+    with _folder(keep=keep) as folder, _server(database) as (dsn, restart):
+        ports = free_ports()
+        with Deployment(folder, ports, dsn=dsn, inventory_timeout=plan.inventory_timeout) as deployment:
+            sys.exit(0 if trio.run(_run, deployment, dsn, restart, plan) else 1)
+
+
+async def _run(deployment: Deployment, dsn: str | None, restart: Callable[[], None] | None, plan: Plan) -> bool:
+    suite, data = SuiteConfig(database=dsn or ""), deployment.folder / "var"
+    secret = Secret("crash-test", secrets.token_urlsafe(32))
+    async with open_database(
+        locate(suite, "sts", data, guide=False),
+        files("ordermgmt.sts") / "migrations",
+        threads=WorkerThreads(),
+        clock=SystemClock(),
+    ) as database:
+        await database.write(lambda transaction: _register(transaction, secret))
+    began = time.monotonic()
+    rng = random.Random(plan.seed)  # noqa: S311 - no secret
+    books = SqliteBooks(data) if dsn is None else PostgresBooks(dsn)
+    async with open_inventory(locate(suite, "inventory", data, guide=False), real_world()) as stock:
+        rounds = Rounds(deployment, books, stock, secret, clients=plan.clients, rng=rng, restart_postgres=restart)
+        try:
+            await deployment.start()
+            await _all_rounds(rounds, plan, rng)
+        except Failed as failure:
+            _say(f"failed: {failure}")
+            return False
+        finally:
+            _say(_figures(rounds, time.monotonic() - began))
+    return True
+
+
+async def _all_rounds(rounds: Rounds, plan: Plan, rng: random.Random) -> None:
+    """Run until all is done that is asked for. Raises Failed at the first round that finds something wrong."""
+    figures = rounds.figures
+    kills = [victim for victim in plan.victims if not victim.startswith("pause-")]
+    pauses = [victim for victim in plan.victims if victim.startswith("pause-")]
+    while figures.kills.total() < plan.kills or figures.pauses.total() < plan.pauses:
+        victim = rng.choice(plan.victims)
+        if figures.kills.total() >= plan.kills and pauses:
+            victim = rng.choice(pauses)
+        began = time.monotonic()
+        wrong = await rounds.run(victim)
+        done = figures.kills.total() + figures.pauses.total()
+        _say(f"[{done}] {victim}: {'WRONG' if wrong else 'exact'}, {time.monotonic() - began:.1f} s")
+        if wrong:
+            raise Failed("\n".join(wrong))
+        if not kills and not plan.pauses:
+            msg = "nothing to kill"
+            raise Failed(msg)
+    met = figures.unfinished.total()
+    if met < plan.unfinished:
+        msg = f"only {met} kills met an unfinished entry: more load is needed"
+        raise Failed(msg)
+
+
+def _figures(rounds: Rounds, seconds: float) -> str:
+    figures, ledger = rounds.figures, rounds.load.ledger
+    wrong = ", ".join(f"{figures.findings[kind]} {kind}" for kind in ("lost", "back", "drift", "unsettled", "strange"))
+    recovery = statistics.median(figures.recovery) if figures.recovery else 0
+    return (
+        f"{figures.kills.total()} kills ({_list(figures.kills)}), {figures.unfinished.total()} of them with unfinished "
+        f"entries ({_list(figures.unfinished)}; {figures.entries} entries), {figures.pauses.total()} pauses ({_list(figures.pauses)}); changes: "
+        f"{_list(ledger.outcomes)}, of unknown outcome: {_list(ledger.settled)}; median recovery {recovery:.1f} s, "
+        f"{seconds:.0f} s in all: {wrong}"
+    )
+
+
+def _list(counter: Counter[str]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in sorted(counter.items())) or "none"
+
+
+def _register(transaction: Transaction, secret: Secret) -> None:
+    """Add the clients' registration as somebody does who runs the suite for others: it is no demo client."""
+    transaction.execute(
+        "INSERT INTO clients (id, secret_digest, grants, scopes, targets, default_audience, demo)"
+        " VALUES (?, ?, 'client_credentials', ?, 'order', 'gateway', 0)",
+        (secret.client_id, hashlib.sha256(secret.secret.encode()).hexdigest(), SCOPES),
+    )
+
+
+@contextmanager
+def _folder(*, keep: bool) -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="crash-"))
+    try:
+        yield folder
+    finally:
+        if keep:
+            _say(f"kept: {folder}")
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _server(database: str) -> Iterator[tuple[str | None, Callable[[], None] | None]]:
+    if database != POSTGRES:
+        yield None, None
+        return
+    with postgres_setup.server() as server, postgres_setup.database(server) as dsn:
+        yield dsn, server.restart
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

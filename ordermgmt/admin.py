@@ -1,12 +1,12 @@
-"""The admin listener's app: is this process alive, and are its services ready. Plain HTTP, plain ASGI.
+"""The admin listener's app: is this process alive, are its services ready, what do they do. Plain HTTP, plain ASGI.
 
-It answers while everything else is broken, so it needs nothing but the loop and the board. It tells states and
-reasons to whoever asks: keep its listener on loopback or a private network.
+It answers while everything else is broken, so it needs nothing but the loop and the board. It tells states, reasons
+and figures to whoever asks: keep its listener on loopback or a private network.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -15,12 +15,15 @@ import trio
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, LifespanScope, Scope, WebsocketScope
 
 from ordermgmt.supervision.child import one_line
-from ordermgmt.supervision.health import Board, Check, Health, unready_reason
+from ordermgmt.supervision.health import Board, Check, Health, Probes, Snapshot, State, unready_reason
+from ordermgmt.telemetry import metrics
+from ordermgmt.telemetry.logs import get_logger
+from ordermgmt.telemetry.metrics import Figure, Meter
 
 __all__ = ["CHECK_SECONDS", "AdminApp", "create_admin_app"]
 
 CHECK_SECONDS = 1.0
-"""What one service's readiness check may take; all of them run at once."""
+"""What one service's readiness check, or the reading of its figures, may take; all of them run at once."""
 
 AdminApp = Callable[[Scope, ASGIReceiveCallable, ASGISendCallable], Awaitable[None]]
 Answer = tuple[HTTPStatus, object]
@@ -42,37 +45,39 @@ class SuiteReadiness(msgspec.Struct, frozen=True):
     services: dict[str, ServiceReadiness]
 
 
-def create_admin_app(board: Board, readiness: Mapping[str, Check]) -> AdminApp:
-    """Make the ASGI app: GET and HEAD of /healthz, /readyz and /readyz/<service>.
+def create_admin_app(board: Board, probes: Probes) -> AdminApp:
+    """Make the ASGI app: GET and HEAD of /healthz, /readyz, /readyz/<service> and /metrics.
 
-    `readiness` holds the checks by the name of their service; one without a check is ready when it runs.
-    200 means alive or ready, 503 not ready. Errors are problem documents (RFC 9457).
+    A service without a check is ready when it runs. 200 means alive or ready, 503 not ready. Errors are problem
+    documents (RFC 9457).
     """
 
     async def app(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         if scope["type"] == "http":
             method, path = scope["method"], scope["path"]
-            await _respond(send, *await _answer(method, path, board, readiness), head=method == "HEAD")
+            await _respond(send, *await _answer(method, path, board, probes), head=method == "HEAD")
         else:
             await _without_request(scope, receive, send)
 
     return app
 
 
-async def _answer(method: str, path: str, board: Board, readiness: Mapping[str, Check]) -> Answer:
+async def _answer(method: str, path: str, board: Board, probes: Probes) -> Answer:
     services = board.snapshot()
     service = path.removeprefix("/readyz/")
-    if path not in {"/healthz", "/readyz"} and (service == path or service not in services):
+    if path not in {"/healthz", "/readyz", "/metrics"} and (service == path or service not in services):
         return _problem(HTTPStatus.NOT_FOUND)
     if method not in {"GET", "HEAD"}:
         return _problem(HTTPStatus.METHOD_NOT_ALLOWED)
     if path == "/healthz":
         return HTTPStatus.OK, {"status": "alive"}
+    if path == "/metrics":
+        return HTTPStatus.OK, metrics.render(await _measure(services, probes.meters))
     if path == "/readyz":
-        report = await _assess(services, readiness)
+        report = await _assess(services, probes.checks)
         ready = all(one.reason is None for one in report.values())
         return _status(ready=ready), SuiteReadiness(ready, report)
-    one = (await _assess({service: services[service]}, readiness))[service]
+    one = (await _assess({service: services[service]}, probes.checks))[service]
     return _status(ready=one.reason is None), one
 
 
@@ -96,6 +101,34 @@ async def _assess(services: Mapping[str, Health], readiness: Mapping[str, Check]
     }
 
 
+async def _measure(services: Snapshot, meters: Mapping[str, Meter]) -> dict[str, Sequence[Figure]]:
+    """Read the figures of all services that run. One that cannot tell its own still has those of its life."""
+    figures: dict[str, Sequence[Figure]] = {}
+
+    async def measure(name: str, health: Health) -> None:
+        own: Sequence[Figure] = ()
+        meter = meters.get(name)
+        up = health.state is State.RUNNING
+        if up and meter is not None:
+            up = False
+            with trio.move_on_after(CHECK_SECONDS):
+                try:
+                    own = await meter()
+                    up = True
+                except Exception as error:  # noqa: BLE001 - whatever it raises, the others have figures
+                    get_logger(name).error("figures-failed", reason=one_line(error))
+        figures[name] = (
+            Figure("ordermgmt_service_up", "gauge", "Whether the service runs and tells its figures.", up),
+            Figure("ordermgmt_service_restarts_total", "counter", "Restarts after a crash.", health.restarts),
+            *own,
+        )
+
+    async with trio.open_nursery() as nursery:
+        for name, health in services.items():
+            nursery.start_soon(measure, name, health)
+    return {name: figures[name] for name in services}
+
+
 def _status(*, ready: bool) -> HTTPStatus:
     return HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
 
@@ -105,10 +138,12 @@ def _problem(status: HTTPStatus) -> Answer:
 
 
 async def _respond(send: ASGISendCallable, status: HTTPStatus, value: object, *, head: bool) -> None:
-    body = msgspec.json.encode(value)
+    """Send bytes as the metrics that they are, anything else as JSON."""
+    body = value if isinstance(value, bytes) else msgspec.json.encode(value)
     problem = status in {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED}
+    content_type = metrics.CONTENT_TYPE if body is value else "application/json"
     headers = [
-        (b"content-type", b"application/problem+json" if problem else b"application/json"),
+        (b"content-type", b"application/problem+json" if problem else content_type.encode()),
         (b"content-length", b"%d" % len(body)),
         (b"cache-control", b"no-store"),
     ]

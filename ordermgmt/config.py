@@ -64,7 +64,7 @@ class SuiteConfig(Section, frozen=True):
 
 
 class AdminConfig(Section, frozen=True):
-    """The plain HTTP listener for /healthz and /readyz. Keep it on loopback or a private network."""
+    """The plain HTTP listener for /healthz, /readyz and /metrics. Keep it on loopback or a private network."""
 
     listen: str = "127.0.0.1:9400"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -17,9 +17,9 @@ from ordermgmt.net import Address, Binding
 from ordermgmt.runtime import Runtime, ServiceContext
 from ordermgmt.security.tls import load_credential
 from ordermgmt.supervision.child import Run
-from ordermgmt.supervision.health import Board, Check
+from ordermgmt.supervision.health import Board, Probes
 
-__all__ = ["Assignment", "Part", "Placement", "Readiness", "Service", "data_folder", "in_this_process", "run_service"]
+__all__ = ["Assignment", "Part", "Placement", "Service", "data_folder", "in_this_process", "run_service"]
 
 
 class Main(Protocol):
@@ -44,10 +44,6 @@ class Service:
     callers: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
-Readiness = MutableMapping[str, Check]
-"""Into this each service puts its own readiness check, under its name."""
-
-
 class Assignment(msgspec.Struct, frozen=True):
     """What one service is to do, as plain values: it may be told to another process.
 
@@ -67,7 +63,7 @@ async def run_service(
     assignment: Assignment,
     runtime: Runtime,
     bindings: Mapping[str, Binding],
-    readiness: Readiness,
+    probes: Probes,
     drain: trio.Event,
     *,
     task_status: trio.TaskStatus[None],
@@ -84,7 +80,8 @@ async def run_service(
         callers=service.callers,
         drain=drain,
         data=data_folder(config, guide=assignment.guide),
-        readiness=readiness,
+        readiness=probes.checks,
+        meters=probes.meters,
         demo=assignment.demo,
         guide=assignment.guide,
     )
@@ -99,7 +96,7 @@ class Part:
     assignment: Assignment
     runtime: Runtime
     bindings: Mapping[str, Binding]
-    readiness: Readiness
+    probes: Probes
     board: Board
 
 
@@ -109,7 +106,7 @@ Placement = Callable[[Part], Run]
 
 def in_this_process(part: Part) -> Run:
     """Run a service as a task of the supervisor's own loop."""
-    return partial(run_service, part.service, part.assignment, part.runtime, part.bindings, part.readiness)
+    return partial(run_service, part.service, part.assignment, part.runtime, part.bindings, part.probes)
 
 
 def data_folder(config: Config, *, guide: bool) -> Path:

@@ -14,9 +14,10 @@ import trio
 import ordermgmt
 from ordermgmt.errors import StartError
 from ordermgmt.net import TcpBinding, format_address
-from ordermgmt.placement import Assignment, Part, Readiness, run_service
+from ordermgmt.placement import Assignment, Part, run_service
 from ordermgmt.runtime import Runtime
 from ordermgmt.supervision.child import Run
+from ordermgmt.supervision.health import Probes
 from ordermgmt.supervision.process import ChildProcess, Program
 from ordermgmt.supervision.worker import Work
 from ordermgmt.system import select
@@ -43,7 +44,8 @@ def in_own_process(part: Part) -> Run:
         environment=_environment(),
     )
     child = ChildProcess(name, program, part.board)
-    part.readiness[name] = child.unready_reason
+    part.probes.checks[name] = child.unready_reason
+    part.probes.meters[name] = child.figures
     return child.run
 
 
@@ -53,7 +55,7 @@ def work_with(runtime: Runtime) -> Work:
     async def work(
         assignment: bytes,
         drain: trio.Event,
-        readiness: Readiness,
+        probes: Probes,
         /,
         *,
         task_status: trio.TaskStatus[Sequence[str]],
@@ -68,7 +70,7 @@ def work_with(runtime: Runtime) -> Work:
                     msg = f"{service.name}.{key} is bound to {format_address(binding.address)}, not as assigned"
                     raise StartError(msg)
             async with trio.open_nursery() as nursery:
-                await nursery.start(run_service, service, assigned, runtime, bindings, readiness, drain)
+                await nursery.start(run_service, service, assigned, runtime, bindings, probes, drain)
                 task_status.started([format_address(binding.address) for binding in bindings.values()])
 
     return work

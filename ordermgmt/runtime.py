@@ -17,6 +17,7 @@ from ordermgmt.net.limits import Limits
 from ordermgmt.net.outbound import HttpClient, open_client
 from ordermgmt.security.tls import Credential, client_tls
 from ordermgmt.storage import Location, locate
+from ordermgmt.telemetry.metrics import Meter
 from ordermgmt.threads import Threads
 
 __all__ = ["Endpoints", "Runtime", "ServiceContext"]
@@ -54,7 +55,8 @@ class ServiceContext:
     `bindings` has an entry for each of the service's listen settings (`listen`, `mtls_listen`); they belong
     to the supervisor and outlive the service. `callers` maps each service that may connect with a client
     certificate to the scopes that it may use. When `drain` is set the service finishes what it has and
-    returns. Into `readiness` it puts its own check: what it returns is why it is not ready, or None.
+    returns. Into `readiness` it puts its own check: what it returns is why it is not ready, or None. Into `meters` it
+    puts what reads its figures.
     `guide` says whether the replay profile is on, `demo` whether demo users may be made.
     """
 
@@ -68,6 +70,7 @@ class ServiceContext:
     drain: trio.Event
     data: Path
     readiness: MutableMapping[str, Callable[[], Awaitable[str | None]]] = field(default_factory=dict)
+    meters: MutableMapping[str, Meter] = field(default_factory=dict)
     demo: bool = False
     guide: bool = False
 

@@ -22,13 +22,13 @@ from ordermgmt.net import Binding
 from ordermgmt.net.limits import Limits
 from ordermgmt.net.server import serve
 from ordermgmt.order import main as order
-from ordermgmt.placement import Assignment, Part, Placement, Readiness, Service, data_folder, in_this_process
+from ordermgmt.placement import Assignment, Part, Placement, Service, data_folder, in_this_process
 from ordermgmt.runtime import Endpoints, Runtime
 from ordermgmt.sts import main as sts
 from ordermgmt.sts.contract import AUDIENCES, ORDER_SCOPES
 from ordermgmt.sts.registration import system_clients
 from ordermgmt.supervision.child import Child
-from ordermgmt.supervision.health import Board
+from ordermgmt.supervision.health import Board, Probes
 from ordermgmt.supervision.policy import RestartPolicy
 from ordermgmt.supervision.tree import supervise
 
@@ -103,7 +103,7 @@ class Suite:
         self._shared_demo = shared_demo
         self._runtime = runtime
         self._place = place
-        self._readiness: Readiness = {}
+        self._probes = Probes()
         self._bindings: dict[str, dict[str, Binding]] = {}
         self._admin: Binding
         self._stack = ExitStack()
@@ -155,7 +155,7 @@ class Suite:
         children = [Child(service.name, self._place(self._part(service))) for service in self.services]
         ended = trio.Event()
         async with trio.open_nursery() as nursery:
-            admin_app = create_admin_app(self.board, self._readiness)
+            admin_app = create_admin_app(self.board, self._probes)
             await nursery.start(
                 partial(
                     serve, admin_app, self._admin.open_listener(), drain=ended, limits=ADMIN_LIMITS, drain_timeout=1.0
@@ -183,7 +183,7 @@ class Suite:
     def _part(self, service: Service) -> Part:
         assignment = Assignment(service.name, self.config, self.addresses, self.guide, self.demo)
         bindings = self._bindings[service.name]
-        return Part(service, assignment, self._runtime, bindings, self._readiness, self.board)
+        return Part(service, assignment, self._runtime, bindings, self._probes, self.board)
 
     async def _bind(self, section: str, key: str, stack: ExitStack) -> Binding:
         text: str = getattr(getattr(self.config, section), key)

@@ -70,6 +70,7 @@ async def run(  # noqa: ASYNC128 - `serve` says started
         default = Require(frozenset({MANAGE_INVENTORY}))
         app = create_app(inventory, Guard(default, verifier.verify, AUDIENCE, callers=context.callers))
         context.readiness[context.name] = inventory.unready
+        context.meters[context.name] = inventory.figures
         try:
             await serve(
                 app,

@@ -22,7 +22,8 @@ from ordermgmt.inventory.contract import (
     Stock,
 )
 from ordermgmt.inventory.domain import Demand, Key
-from ordermgmt.storage import OpenDatabase, Transaction
+from ordermgmt.storage import OpenDatabase, Transaction, storage_figures
+from ordermgmt.telemetry.metrics import Figure
 
 __all__ = ["Inventory"]
 
@@ -48,6 +49,14 @@ class Inventory:
     def commits(self) -> int:
         """How many COMMITs there were since the start."""
         return self._database.commits
+
+    async def figures(self) -> list[Figure]:
+        """Return what was decided since the start."""
+        return [
+            Figure("ordermgmt_inventory_batches_total", "counter", "Batches of operations decided.", self.batches),
+            Figure("ordermgmt_inventory_operations_total", "counter", "Operations answered.", self.operations),
+            *storage_figures(self._database),
+        ]
 
     async def apply(self, batch: Batch) -> list[Outcome]:
         """Decide each operation by itself, all lines or none, and return the outcomes in the same order.

@@ -25,7 +25,7 @@ from ordermgmt.security.jwks import JwksClient, fetch_over
 from ordermgmt.security.tls import PublicTls, server_context
 from ordermgmt.security.tokens import TrustedIssuer
 from ordermgmt.security.verifier import TokenVerifier
-from ordermgmt.storage import Database, Location, open_database
+from ordermgmt.storage import Location, OpenDatabase, open_database
 from ordermgmt.sts.client import BoundToken, StsClient
 from ordermgmt.sts.contract import GUIDE_JWKS_PATH, ORDER_SCOPES
 
@@ -46,7 +46,7 @@ async def open_journal(location: Location, runtime: Runtime) -> AsyncIterator[Jo
         yield Journal(database)
 
 
-def _open_database(location: Location, runtime: Runtime) -> AbstractAsyncContextManager[Database]:
+def _open_database(location: Location, runtime: Runtime) -> AbstractAsyncContextManager[OpenDatabase]:
     migrations = files("ordermgmt.order") / "migrations"
     return open_database(location, migrations, threads=runtime.threads, clock=runtime.clock)
 
@@ -78,6 +78,7 @@ async def run(context: ServiceContext, *, task_status: trio.TaskStatus[None] = t
                 patience=context.config.order.patience,
             )
             context.readiness[context.name] = orders.unready_reason
+            context.meters[context.name] = orders.figures
             await background.start(orders.run)
             await serve(
                 create_app(orders, Guard(Require(), verifier.verify, AUDIENCE), public_url=endpoints.order_url),

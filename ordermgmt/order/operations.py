@@ -16,7 +16,8 @@ from ordermgmt.order.domain import Actor, StoredOrder
 from ordermgmt.order.idempotency import IdempotencyKey
 from ordermgmt.order.journal import Ask, Backlog, Entry, Plan, State
 from ordermgmt.order.settlement import Settlement
-from ordermgmt.storage import Database, Transaction
+from ordermgmt.storage import Database, OpenDatabase, Transaction, storage_figures
+from ordermgmt.telemetry.metrics import Figure
 
 __all__ = ["Done", "Journal", "Orders", "Page", "StockKeeper"]
 
@@ -53,7 +54,7 @@ class Orders:
 
     def __init__(
         self,
-        database: Database,
+        database: OpenDatabase,
         stock: StockKeeper,
         *,
         clock: Clock,
@@ -147,6 +148,20 @@ class Orders:
         except Unavailable as error:
             return str(error)
         return None
+
+    async def figures(self) -> list[Figure]:
+        """Return what is under way, and what it has taken so far."""
+        backlog, dispatcher = self.backlog, self.dispatcher
+        return [
+            Figure(
+                "ordermgmt_journal_unfinished", "gauge", "Changes of orders without an outcome.", backlog.unfinished
+            ),
+            Figure("ordermgmt_journal_stuck", "gauge", "Those of them that wait for a retry by hand.", backlog.stuck),
+            Figure("ordermgmt_journal_oldest_seconds", "gauge", "Age of the oldest of them.", backlog.oldest),
+            Figure("ordermgmt_inventory_hops_total", "counter", "Requests to inventory for changes.", dispatcher.hops),
+            Figure("ordermgmt_operations_sent_total", "counter", "Operations sent with them.", dispatcher.sent),
+            *storage_figures(self._database),
+        ]
 
     async def _change(self, ask: Ask) -> Done:
         entry_id, claimed_at = new_id(self._entropy), self._clock.now()

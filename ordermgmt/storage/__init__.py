@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ordermgmt.storage.database import Database, OpenDatabase, Result, Transaction, Value
 from ordermgmt.storage.dialect import Dialect
+from ordermgmt.storage.figures import storage_figures
 from ordermgmt.storage.location import Location, PostgresSchema, locate
 from ordermgmt.storage.opening import open_database
 
@@ -18,4 +19,5 @@ __all__ = [
     "Value",
     "locate",
     "open_database",
+    "storage_figures",
 ]

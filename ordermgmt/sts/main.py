@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from importlib.resources import files
@@ -16,7 +16,7 @@ from ordermgmt.net.server import serve
 from ordermgmt.runtime import ServiceContext
 from ordermgmt.security.peer import Peer, identify
 from ordermgmt.security.tls import server_context
-from ordermgmt.storage import Database, open_database
+from ordermgmt.storage import Database, OpenDatabase, open_database, storage_figures
 from ordermgmt.sts.app import MAX_BODY, create_app
 from ordermgmt.sts.contract import AUDIENCES, service_resource
 from ordermgmt.sts.demo import install_demo, uninstall_demo
@@ -25,6 +25,7 @@ from ordermgmt.sts.mint import Mint
 from ordermgmt.sts.operations import TokenService, metadata
 from ordermgmt.sts.registration import system_clients
 from ordermgmt.sts.signing_key import open_signing_key
+from ordermgmt.telemetry.metrics import Figure
 
 __all__ = ["run"]
 
@@ -43,10 +44,15 @@ async def run(context: ServiceContext, *, task_status: trio.TaskStatus[None] = t
             operations, metadata(endpoints.issuer, endpoints.sts_mtls_url), guide_jwks=_guide_jwks(context)
         )
         context.readiness[context.name] = operations.unready_reason
+        context.meters[context.name] = partial(_figures, database)
         async with trio.open_nursery() as nursery:
             for setting, listener_tls in (("listen", False), ("mtls_listen", True)):
                 await nursery.start(partial(_serve, context, app, setting, client_certificates=listener_tls))
             task_status.started()
+
+
+async def _figures(database: OpenDatabase) -> Sequence[Figure]:
+    return storage_figures(database)
 
 
 async def _open_operations(context: ServiceContext, database: Database) -> TokenService:

@@ -12,6 +12,8 @@ from typing import Generic, Self, TypeVar
 import msgspec
 import trio
 
+from ordermgmt.telemetry.metrics import Figure
+
 __all__ = [
     "Channel",
     "Check",
@@ -20,6 +22,8 @@ __all__ = [
     "ControlError",
     "Drain",
     "Failed",
+    "Measure",
+    "Measured",
     "Ready",
     "Report",
     "Start",
@@ -52,6 +56,10 @@ class Check(msgspec.Struct, frozen=True, tag="check"):
     """Say whether you can do your work. The next one comes only after the answer."""
 
 
+class Measure(msgspec.Struct, frozen=True, tag="measure"):
+    """Tell your figures. The next one comes only after the answer."""
+
+
 class Ready(msgspec.Struct, frozen=True, tag="ready"):
     """The child serves now, at these addresses."""
 
@@ -70,8 +78,14 @@ class Checked(msgspec.Struct, frozen=True, tag="checked"):
     reason: str | None
 
 
-Command = Start | Drain | Check
-Report = Ready | Failed | Checked
+class Measured(msgspec.Struct, frozen=True, tag="measured"):
+    """The answer to `Measure`; without figures also from a child that cannot tell them now."""
+
+    figures: tuple[Figure, ...]
+
+
+Command = Start | Drain | Check | Measure
+Report = Ready | Failed | Checked | Measured
 
 
 class Channel(Generic[Sent, Received]):

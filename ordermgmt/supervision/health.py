@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
 
 import trio
 
-__all__ = ["Board", "Check", "Health", "Snapshot", "State", "unready_reason"]
+from ordermgmt.telemetry.metrics import Meter
+
+__all__ = ["Board", "Check", "Health", "Probes", "Snapshot", "State", "unready_reason"]
 
 
 class State(StrEnum):
@@ -45,6 +47,14 @@ Snapshot = Mapping[str, Health]
 
 Check = Callable[[], Awaitable[str | None]]
 """A service's own readiness check: None if it can do its work, otherwise why not. It is cancel-safe."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probes:
+    """What services let be asked of them, by name: each puts its own here when it starts, or nothing."""
+
+    checks: dict[str, Check] = field(default_factory=dict)
+    meters: dict[str, Meter] = field(default_factory=dict)
 
 
 class Board:

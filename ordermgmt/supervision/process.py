@@ -23,6 +23,8 @@ from ordermgmt.supervision.control import (
     ControlError,
     Drain,
     Failed,
+    Measure,
+    Measured,
     Ready,
     Report,
     Start,
@@ -30,13 +32,14 @@ from ordermgmt.supervision.control import (
 )
 from ordermgmt.supervision.health import Board
 from ordermgmt.telemetry.logs import get_logger
+from ordermgmt.telemetry.metrics import Figure
 
 __all__ = ["ChildProcess", "Program"]
 
 KILL_SECONDS = 2.0
 """What the kernel may take to end a process that is killed: normally no time at all."""
-OUTBOX = 3
-"""Commands on their way to a child: the start, one check, the drain."""
+OUTBOX = 4
+"""Commands on their way to a child: the start, one question of each kind, the drain."""
 STANDARD_ERROR = 2
 
 
@@ -57,7 +60,7 @@ class Program:
 @dataclass(slots=True)
 class _Question:
     answered: trio.Event = field(default_factory=trio.Event)
-    reason: str | None = None
+    answer: Checked | Measured | None = None
 
 
 @dataclass(slots=True)
@@ -80,7 +83,7 @@ class ChildProcess:
         self._board = board
         self._grace = grace
         self._outbox: trio.MemorySendChannel[Command] | None = None
-        self._question: _Question | None = None
+        self._questions: dict[type[Command], _Question] = {}
 
     async def run(self, drain: trio.Event, /, *, task_status: trio.TaskStatus[None]) -> None:
         """Run the program until it ends; `started()` when it is ready. See `Run`.
@@ -108,12 +111,25 @@ class ChildProcess:
         """Ask the process whether it can do its work: None, or why not. Cancel-safe; the caller sets the time limit."""
         if self._outbox is None:
             return "it has no process"
-        if self._question is None:
-            self._question = _Question()
-            self._outbox.send_nowait(Check())
-        question = self._question
+        answer = await self._ask(Check())
+        return answer.reason if isinstance(answer, Checked) else "its process ended"
+
+    async def figures(self) -> Sequence[Figure]:
+        """Ask the process for its figures: none without one. Cancel-safe; the caller sets the time limit."""
+        answer = await self._ask(Measure())
+        return answer.figures if isinstance(answer, Measured) else ()
+
+    async def _ask(self, command: Check | Measure) -> Checked | Measured | None:
+        """Ask, together with all who ask the same now. None if there is no process, or it ends before it answers."""
+        if self._outbox is None:
+            return None
+        kind = type(command)
+        if kind not in self._questions:
+            self._questions[kind] = _Question()
+            self._outbox.send_nowait(command)
+        question = self._questions[kind]
         await question.answered.wait()
-        return question.reason
+        return question.answer
 
     async def _spawn(self, control: socket.socket) -> trio.Process:
         program = self._program
@@ -148,7 +164,8 @@ class ChildProcess:
                 story.reason = str(error)
             finally:
                 self._outbox = None
-                self._answer("its process ended")
+                for kind in list(self._questions):
+                    self._answer(kind, None)
             nursery.cancel_scope.cancel()
         return story
 
@@ -160,16 +177,18 @@ class ChildProcess:
                 task_status.started()
             case Ready():
                 story.reason = "said twice that it is ready"
-            case Checked(answer):
-                self._answer(answer)
+            case Checked():
+                self._answer(Check, report)
+            case Measured():
+                self._answer(Measure, report)
             case Failed(reason):
                 story.reason = reason
 
-    def _answer(self, reason: str | None) -> None:
-        if self._question is not None:
-            self._question.reason = reason
-            self._question.answered.set()
-            self._question = None
+    def _answer(self, kind: type[Command], answer: Checked | Measured | None) -> None:
+        question = self._questions.pop(kind, None)
+        if question is not None:
+            question.answer = answer
+            question.answered.set()
 
 
 async def _send_all(commands: trio.MemoryReceiveChannel[Command], channel: Channel[Command, Report]) -> None:

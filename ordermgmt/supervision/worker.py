@@ -10,7 +10,7 @@ import select
 import signal
 import socket
 import time
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Protocol
 
@@ -25,13 +25,16 @@ from ordermgmt.supervision.control import (
     Command,
     Drain,
     Failed,
+    Measure,
+    Measured,
     Ready,
     Report,
     Start,
     child_end,
 )
-from ordermgmt.supervision.health import Check as ReadinessCheck
+from ordermgmt.supervision.health import Probes
 from ordermgmt.telemetry.logs import get_logger
+from ordermgmt.telemetry.metrics import Figure
 from ordermgmt.threads import start_daemon
 
 __all__ = ["Work", "work"]
@@ -51,14 +54,14 @@ class Work(Protocol):
         self,
         assignment: bytes,
         drain: trio.Event,
-        readiness: MutableMapping[str, ReadinessCheck],
+        probes: Probes,
         /,
         *,
         task_status: trio.TaskStatus[Sequence[str]],
     ) -> None:
         """Do what the JSON text `assignment` says, as `Run` does; `started()` tells the addresses that it serves.
 
-        Into `readiness` it may put its check, under its own name.
+        Into `probes` it may put its own, under its name.
         """
         ...
 
@@ -87,7 +90,7 @@ class _Worker:
         self._name = name
         self._channel = channel
         self._drain = trio.Event()
-        self._readiness: dict[str, ReadinessCheck] = {}
+        self._probes = Probes()
 
     async def run(self, assignment: bytes, run: Work) -> bool:
         failure: BaseExceptionGroup[Exception] | None = None
@@ -96,7 +99,7 @@ class _Worker:
             listening.start_soon(self._obey, listening)
             try:
                 async with trio.open_nursery() as nursery:
-                    addresses = await nursery.start(run, assignment, self._drain, self._readiness)
+                    addresses = await nursery.start(run, assignment, self._drain, self._probes)
                     await self._channel.send(Ready(tuple(addresses)))
             except* Exception as group:  # noqa: BLE001 - whatever it raises is a crash of this service
                 failure = group
@@ -115,10 +118,12 @@ class _Worker:
                     self._drain.set()
                 case Check():
                     nursery.start_soon(self._check)
+                case Measure():
+                    nursery.start_soon(self._measure)
         nursery.cancel_scope.cancel()
 
     async def _check(self) -> None:
-        check = self._readiness.get(self._name)
+        check = self._probes.checks.get(self._name)
         reason: str | None = f"its readiness check took longer than {CHECK_SECONDS:g} s"
         with trio.move_on_after(CHECK_SECONDS):
             try:
@@ -126,6 +131,16 @@ class _Worker:
             except Exception as error:  # noqa: BLE001 - whatever a check raises is the reason that it did not pass
                 reason = f"its readiness check failed: {one_line(error)}"
         await self._channel.send(Checked(reason))
+
+    async def _measure(self) -> None:
+        meter = self._probes.meters.get(self._name)
+        figures: Sequence[Figure] = ()
+        with trio.move_on_after(CHECK_SECONDS):
+            try:
+                figures = () if meter is None else await meter()
+            except Exception as error:  # noqa: BLE001 - a service goes on without its figures
+                get_logger(self._name).error("figures-failed", reason=one_line(error))
+        await self._channel.send(Measured(tuple(figures)))
 
 
 def _adopt(descriptor: int) -> socket.socket:

@@ -39,6 +39,13 @@ def order(running: SuiteProcess, access_token: str, order_id: str) -> str:
     return done.stdout.rpartition("\n")[2] if done.returncode == 0 else ""
 
 
+def metrics(running: SuiteProcess) -> dict[str, float]:
+    """What /metrics says, by name and label; with `--processes` each figure comes from the process of its service."""
+    status, body = running.curl(f"http://127.0.0.1:{running.ports['admin']}/metrics")
+    assert status == 200, body
+    return {name: float(value) for name, value in (row.split() for row in body.splitlines() if row[0] != "#")}
+
+
 def pieces(running: SuiteProcess) -> int:
     status, body = running.curl(running.url("gateway", f"/inventory/{BOOK['category']}/{BOOK['code']}"))
     assert status == 200, body
@@ -71,8 +78,9 @@ def test_orders_and_stock_agree_after_kill_9(tmp_path: Path) -> None:
 
 
 def test_an_operator_sees_what_is_stuck_and_has_it_tried_again(tmp_path: Path) -> None:
-    with suite(tmp_path) as running:
+    with suite(tmp_path, "--processes") as running:
         assert order(running, token(running), "1") == "201"
+        assert metrics(running)['ordermgmt_journal_stuck{service="order"}'] == 0
         with closing(sqlite3.connect(tmp_path / "var" / "order.sqlite", timeout=5)) as file, file:
             file.execute(
                 "INSERT INTO journal SELECT 'op-1', kind, '2', name, items, deltas, version + 1000, replaces, iss, sub,"
@@ -82,6 +90,8 @@ def test_an_operator_sees_what_is_stuck_and_has_it_tried_again(tmp_path: Path) -
         listed = running.command("journal", "list")
         assert listed.startswith("op-1  stuck   create  order 2  ")
         assert listed.endswith("attempt 1  inventory-request: not understood\n")
+        wait_until(lambda: metrics(running)['ordermgmt_journal_stuck{service="order"}'] == 1, "the metric")
+        assert metrics(running)['ordermgmt_journal_unfinished{service="order"}'] == 1
         assert running.command("journal", "retry", "op-1") == (
             "op-1 will be tried again by the running suite, or when it starts\n"
         )

@@ -22,8 +22,9 @@ import sys, time
 import trio
 from ordermgmt.errors import StartError
 from ordermgmt.supervision.worker import work
+from ordermgmt.telemetry.metrics import Figure
 
-async def run(assignment, drain, readiness, *, task_status):
+async def run(assignment, drain, probes, *, task_status):
     manner = assignment.decode().strip('"')
     if manner == "refuses":
         raise StartError("no such database")
@@ -37,7 +38,11 @@ async def run(assignment, drain, readiness, *, task_status):
         if manner == "hangs":
             time.sleep(1000)
         return "no keys"
-    readiness["order"] = check
+    async def figures():
+        await check()
+        return [Figure("a_total", "counter", "As.", 3.0)]
+    probes.checks["order"] = check
+    probes.meters["order"] = figures
     task_status.started(["127.0.0.1:1", "127.0.0.1:2"])
     try:
         await drain.wait()
@@ -95,7 +100,7 @@ def worker() -> Iterator[Worker]:
 
 
 READY = '{"type":"ready","addresses":["127.0.0.1:1","127.0.0.1:2"]}\n'
-CHECK, DRAIN = '{"type":"check"}', '{"type":"drain"}'
+MEASURE, CHECK, DRAIN = '{"type":"measure"}', '{"type":"check"}', '{"type":"drain"}'
 
 
 def test_it_serves_answers_and_drains_whatever_signals_it_gets() -> None:
@@ -105,6 +110,9 @@ def test_it_serves_answers_and_drains_whatever_signals_it_gets() -> None:
             child.process.send_signal(number)
         child.command(CHECK)
         assert child.reports.readline() == '{"type":"checked","reason":"no keys"}\n'
+        child.command(MEASURE)
+        figure = '{"name":"a_total","kind":"counter","meaning":"As.","value":3.0}'
+        assert child.reports.readline() == f'{{"type":"measured","figures":[{figure}]}}\n'
         child.command(DRAIN)
         assert child.end() == (0, "drained\n", "")
         assert child.reports.readline() == ""
@@ -119,6 +127,14 @@ def test_a_check_that_fails_is_an_answer(manner: str, reason: str) -> None:
         assert child.start(manner) == READY
         child.command(CHECK)
         assert child.reports.readline() == f'{{"type":"checked","reason":"{reason}"}}\n'
+
+
+@pytest.mark.parametrize("manner", ["odd", "stuck"])
+def test_figures_that_cannot_be_read_are_none(manner: str) -> None:
+    with worker() as child:
+        assert child.start(manner) == READY
+        child.command(MEASURE)
+        assert child.reports.readline() == '{"type":"measured","figures":[]}\n'
 
 
 def test_a_failure_that_explains_itself_is_told_and_not_logged() -> None:

@@ -126,6 +126,10 @@ class FailingDatabase:
     def commits(self) -> int:
         return self._database.commits
 
+    @property
+    def transactions(self) -> int:
+        return self._database.transactions
+
     async def read(self, fn: Callable[[Transaction], T]) -> T:
         if self.unreadable:
             raise Unavailable("storage-unavailable")

@@ -10,7 +10,8 @@ import trio
 from trio.testing import MockClock
 
 from ordermgmt.admin import AdminApp, create_admin_app
-from ordermgmt.supervision.health import Board, Check, State
+from ordermgmt.supervision.health import Board, Check, Probes, State
+from ordermgmt.telemetry.metrics import Figure, Meter
 
 
 @dataclass
@@ -52,11 +53,13 @@ async def passes() -> None:
     await trio.lowlevel.checkpoint()
 
 
-def make(states: Mapping[str, State], checks: Mapping[str, Check] | None = None) -> AdminApp:
+def make(
+    states: Mapping[str, State], checks: Mapping[str, Check] | None = None, meters: Mapping[str, Meter] | None = None
+) -> AdminApp:
     board = Board(states)
     for name, state in states.items():
         board.record(name, state)
-    return create_admin_app(board, checks or {})
+    return create_admin_app(board, Probes(dict(checks or {}), dict(meters or {})))
 
 
 async def test_alive_even_if_nothing_is_ready() -> None:
@@ -82,7 +85,7 @@ async def test_one_service_that_is_not_ready_makes_the_process_not_ready() -> No
     board.record_process("order", 4712)
     board.record("sts", State.RUNNING)
     board.record("order", State.BACKING_OFF, error="OSError: gone", restarted=True)
-    app = create_admin_app(board, {})
+    app = create_admin_app(board, Probes())
     answer = await ask(app, "/readyz")
     assert (answer.status, answer.json["ready"]) == (503, False)
     order = {"state": "backing_off", "pid": 4712, "restarts": 1, "reason": "backing_off: OSError: gone"}
@@ -132,7 +135,53 @@ async def test_checks_run_at_once_and_have_one_second_each(autojump_clock: MockC
     assert [answer.json["services"][name]["reason"] for name in names] == [late, late, None]
 
 
-@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/readyz/sts"])
+async def test_figures_of_all_services_in_the_format_of_prometheus() -> None:
+    async def of_order() -> list[Figure]:
+        await trio.lowlevel.checkpoint()
+        return [
+            Figure("a_commits_total", "counter", "Commits.", 7),
+            Figure("a_backlog", "gauge", "What waits.", 0.5),
+        ]
+
+    async def of_sts() -> list[Figure]:
+        await trio.lowlevel.checkpoint()
+        return [Figure("a_commits_total", "counter", "Commits.", 2)]
+
+    states = {"sts": State.RUNNING, "order": State.RUNNING, "gateway": State.BACKING_OFF}
+    answer = await ask(make(states, meters={"order": of_order, "sts": of_sts, "gateway": of_sts}), "/metrics")
+    assert (answer.status, answer.headers["content-type"]) == (200, "text/plain; version=0.0.4; charset=utf-8")
+    lines = answer.body.decode().splitlines()
+    assert lines.count("# TYPE a_commits_total counter") == 1
+    figures = [line for line in lines if not line.startswith("#")]
+    assert figures == [
+        'ordermgmt_service_up{service="sts"} 1.0',
+        'ordermgmt_service_up{service="order"} 1.0',
+        'ordermgmt_service_up{service="gateway"} 0.0',
+        'ordermgmt_service_restarts_total{service="sts"} 0.0',
+        'ordermgmt_service_restarts_total{service="order"} 0.0',
+        'ordermgmt_service_restarts_total{service="gateway"} 0.0',
+        'a_commits_total{service="sts"} 2.0',
+        'a_commits_total{service="order"} 7.0',
+        'a_backlog{service="order"} 0.5',
+    ]
+
+
+async def test_a_service_that_cannot_tell_its_figures_takes_nobody_elses(autojump_clock: MockClock) -> None:
+    async def stuck() -> list[Figure]:
+        await trio.sleep_forever()
+
+    async def broken() -> list[Figure]:
+        await trio.lowlevel.checkpoint()
+        msg = "gone"
+        raise OSError(msg)
+
+    states = dict.fromkeys(("a", "b", "c"), State.RUNNING)
+    answer = await ask(make(states, meters={"a": stuck, "b": broken}), "/metrics")
+    ups = [line for line in answer.body.decode().splitlines() if line.startswith("ordermgmt_service_up")]
+    assert [line[-3:] for line in ups] == ["0.0", "0.0", "1.0"]
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/readyz/sts", "/metrics"])
 async def test_head_answers_as_get_without_the_body(path: str) -> None:
     # RFC 9110 section 9.3.2
     app = make({"sts": State.RUNNING})
@@ -141,7 +190,7 @@ async def test_head_answers_as_get_without_the_body(path: str) -> None:
     assert head.body == b""
 
 
-@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/readyz/sts"])
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/readyz/sts", "/metrics"])
 @pytest.mark.parametrize("method", ["POST", "OPTIONS", "DELETE"])
 async def test_other_methods_are_refused_with_those_that_are_not(path: str, method: str) -> None:
     # RFC 9110 section 15.5.6

@@ -30,7 +30,7 @@ from tests import postgres_setup
 from tests.crash.books import PostgresBooks, SqliteBooks
 from tests.crash.deployment import Deployment, Failed, free_ports
 from tests.crash.load import Secret
-from tests.crash.rounds import VICTIMS, Figures, Rounds
+from tests.crash.rounds import VICTIMS, Rounds
 
 POSTGRES = "postgres"
 USUAL = "suite,suite,order,order,order,inventory,inventory,sts,gateway,replica,pause-order,pause-inventory"
@@ -131,14 +131,17 @@ async def _all_rounds(rounds: Rounds, plan: Plan, rng: random.Random) -> None:
 
 def _figures(rounds: Rounds, seconds: float) -> str:
     figures, ledger = rounds.figures, rounds.load.ledger
-    wrong = ", ".join(f"{figures.findings[kind]} {kind}" for kind in ("lost", "back", "drift", "unsettled", "strange"))
+    kills, met, pauses = figures.kills, figures.unfinished, figures.pauses
     recovery = statistics.median(figures.recovery) if figures.recovery else 0
-    return (
-        f"{figures.kills.total()} kills ({_list(figures.kills)}), {figures.unfinished.total()} of them with unfinished "
-        f"entries ({_list(figures.unfinished)}; {figures.entries} entries), {figures.pauses.total()} pauses ({_list(figures.pauses)}); changes: "
-        f"{_list(ledger.outcomes)}, of unknown outcome: {_list(ledger.settled)}; median recovery {recovery:.1f} s, "
-        f"{seconds:.0f} s in all: {wrong}"
+    parts = (
+        f"{kills.total()} kills ({_list(kills)})",
+        f"{met.total()} with unfinished entries ({_list(met)}), {figures.entries} of them",
+        f"{pauses.total()} pauses ({_list(pauses)})",
+        f"changes: {_list(ledger.outcomes)}; of unknown outcome: {_list(ledger.settled)}",
+        f"median recovery {recovery:.1f} s, all {seconds:.0f} s",
+        ", ".join(f"{figures.findings[kind]} {kind}" for kind in ("lost", "back", "drift", "unsettled", "strange")),
     )
+    return "; ".join(parts)
 
 
 def _list(counter: Counter[str]) -> str:

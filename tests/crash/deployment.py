@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 import httpx
 import trio
@@ -86,7 +87,7 @@ class Deployment:
         """Return the base URL of a listener."""
         return f"https://localhost:{self.ports[name]}"
 
-    def __enter__(self) -> Deployment:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -138,9 +139,7 @@ class Deployment:
         """Return the end of all logs."""
         return "\n".join(path.read_text()[-3000:] for path in sorted(self.folder.glob("*.log")))
 
-    def _replica(
-        self, service: str, port: str, admin: str, common: Mapping[str, str], at: Mapping[str, str]
-    ) -> Member:
+    def _replica(self, service: str, port: str, admin: str, common: Mapping[str, str], at: Mapping[str, str]) -> Member:
         listen = {f"ORDERMGMT_{service.upper()}_LISTEN": at[port], "ORDERMGMT_ADMIN_LISTEN": at[admin]}
         return Member(f"{service}-2", [service], {**common, **listen}, at[admin])
 

@@ -122,6 +122,7 @@ class Load:
             kind = "cancel"
         order_id = f"{name}-{serial}" if kind == "create" else rng.choice(live)
         content = self._content(kind, serial, rng)
+        outcome = Outcome.UNKNOWN
         for attempt in range(1 + ASKED_AGAIN):
             outcome, final = await self._send(rng, http, open_doors, kind, order_id, content, f"k{serial}")
             if attempt and outcome is Outcome.REFUSED and not final:

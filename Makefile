@@ -16,7 +16,7 @@ ARGS ?=
 # Options of pytest: make test TESTS="tests/unit -k tokens"
 TESTS ?=
 
-.PHONY: setup run demo guide test test-postgres bench-tokens lint types format lock clean mutation
+.PHONY: setup run demo guide test test-postgres bench-tokens bench-orders crash-test lint types format lock clean mutation
 
 setup: $(VENV)/.dev  ## everything for work on the project
 
@@ -44,6 +44,15 @@ SAY_USER = if [ "$$(id -u)" = 0 ] && [ -z "$$ORDERMGMT_TEST_POSTGRES" ] && ! id 
 
 bench-tokens: $(VENV)/.dev  ## what verifying a token costs
 	$(BIN)/python -m benchmarks.tokens
+
+bench-orders: $(VENV)/.dev  ## what an order costs; writes docs/performance-orders.md
+	@$(SAY_USER)
+	$(BIN)/python -m benchmarks.orders
+
+# make crash-test CRASH="--database=postgres --kills=20"; python -m tests.crash --help tells the rest.
+CRASH ?=
+crash-test: $(VENV)/.dev  ## kill services under load: nothing may be lost, and the stock is exact
+	@$(BIN)/python -m tests.crash --unfinished=20 $(CRASH)
 
 # The import contracts in .importlinter run with the tests (tests/test_architecture.py).
 lint: $(VENV)/.dev  ## style, and what goes wrong in async code

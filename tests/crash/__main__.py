@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
 import secrets
 import shutil
@@ -14,27 +13,23 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 
 import click
 import trio
 
-from ordermgmt.clock import SystemClock
 from ordermgmt.commands.invocation import real_world
 from ordermgmt.config import SuiteConfig
 from ordermgmt.inventory.main import open_inventory
-from ordermgmt.storage import Transaction, locate, open_database
-from ordermgmt.threads import WorkerThreads
+from ordermgmt.storage import locate
 from tests import postgres_setup
 from tests.crash.books import PostgresBooks, SqliteBooks
 from tests.crash.deployment import Deployment, Failed, free_ports
-from tests.crash.load import Secret
+from tests.crash.registration import register
 from tests.crash.rounds import VICTIMS, Rounds
 
 POSTGRES = "postgres"
 USUAL = "suite,suite,order,order,order,inventory,inventory,sts,gateway,replica,pause-order,pause-inventory"
-SCOPES = "add_order cancel_order update_order"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +76,7 @@ def main(*, database: str, keep: bool, victims: str, seed: int | None, **numbers
 
 async def _run(deployment: Deployment, dsn: str | None, restart: Callable[[], None] | None, plan: Plan) -> bool:
     suite, data = SuiteConfig(database=dsn or ""), deployment.folder / "var"
-    secret = Secret("crash-test", secrets.token_urlsafe(32))
-    async with open_database(
-        locate(suite, "sts", data, guide=False),
-        files("ordermgmt.sts") / "migrations",
-        threads=WorkerThreads(),
-        clock=SystemClock(),
-    ) as database:
-        await database.write(lambda transaction: _register(transaction, secret))
+    secret = await register(suite, data, "crash-test")
     began = time.monotonic()
     rng = random.Random(plan.seed)  # noqa: S311 - no secret
     books = SqliteBooks(data) if dsn is None else PostgresBooks(dsn)
@@ -146,15 +134,6 @@ def _figures(rounds: Rounds, seconds: float) -> str:
 
 def _list(counter: Counter[str]) -> str:
     return ", ".join(f"{count} {name}" for name, count in sorted(counter.items())) or "none"
-
-
-def _register(transaction: Transaction, secret: Secret) -> None:
-    """Add the clients' registration as somebody does who runs the suite for others: it is no demo client."""
-    transaction.execute(
-        "INSERT INTO clients (id, secret_digest, grants, scopes, targets, default_audience, demo)"
-        " VALUES (?, ?, 'client_credentials', ?, 'order', 'gateway', 0)",
-        (secret.client_id, hashlib.sha256(secret.secret.encode()).hexdigest(), SCOPES),
-    )
 
 
 @contextmanager

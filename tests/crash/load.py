@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import ssl
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -15,10 +16,11 @@ import trio
 
 from tests.crash.deployment import Deployment, Failed
 from tests.crash.ledger import Content, Ledger, Outcome
+from tests.crash.registration import Secret
 
-__all__ = ["ITEMS", "Door", "Load", "Secret", "doors"]
+__all__ = ["ITEMS", "Door", "Load", "doors"]
 
-CLIENT_TIMEOUT = 1.5
+CLIENT_TIMEOUT = 1.3
 """Seconds for an answer: longer than the order service and the gateway let a client wait."""
 ASKED_AGAIN = 4
 """How often an unknown outcome is asked for again, with the same key and at any door."""
@@ -26,6 +28,8 @@ MAX_OWN = 4
 """Orders that a client has at once."""
 CONTENDED = 5
 """Orders that all clients change at once."""
+SHARED = 0.3
+"""Part of the changes that are changes of those."""
 ITEMS = (
     ("electronics", "APMBA132021"),
     ("electronics", "SOWH1000XM4"),
@@ -37,19 +41,21 @@ Kind = Literal["create", "update", "cancel"]
 
 
 @dataclass(frozen=True, slots=True)
-class Secret:
-    """How the clients prove themselves to the STS."""
-
-    client_id: str
-    secret: str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
 class Door:
     """Where orders may be changed, with a token for there."""
 
     url: str
     token: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a client wants done with an order: `content` is what it shall be, None after a cancel."""
+
+    kind: Kind
+    order_id: str
+    content: Content | None
+    key: str
 
 
 async def doors(deployment: Deployment, secret: Secret, http: httpx.AsyncClient) -> list[Door]:
@@ -91,71 +97,77 @@ class Load:
         limits = httpx.Limits(max_connections=None)
         return httpx.AsyncClient(verify=tls, timeout=CLIENT_TIMEOUT, limits=limits, trust_env=False)
 
-    async def client(self, name: str, http: httpx.AsyncClient, open_doors: list[Door], stop: trio.Event) -> None:
+    async def client(self, name: str, http: httpx.AsyncClient, open_doors: Sequence[Door], stop: trio.Event) -> None:
         """Change orders, one after the other, until `stop` is set."""
         rng = random.Random(self._rng.random())  # noqa: S311 - no secret
         while not stop.is_set():
-            serial = next(self._serial)
-            if rng.random() < 0.3:
-                order_id = f"all-{rng.randrange(CONTENDED)}"
-                kind: Kind = rng.choice(("create", "update", "cancel"))
-                content = self._content(kind, serial, rng)
-                outcome, _ = await self._send(rng, http, open_doors, kind, order_id, content, f"k{serial}")
-                self.ledger.contend(order_id, content, outcome)
+            if rng.random() < SHARED:
+                await self._change_shared(rng, http, rng.choice(open_doors))
             else:
-                await self._change_own(name, serial, rng, http, open_doors, stop)
+                await self._change_own(name, rng, http, open_doors, stop)
+
+    async def _change_shared(self, rng: random.Random, http: httpx.AsyncClient, door: Door) -> None:
+        order_id = f"all-{rng.randrange(CONTENDED)}"
+        change = self._change(rng.choice(("create", "update", "cancel")), order_id, rng)
+        outcome, _ = await self._send(http, door, change)
+        self.ledger.contend(order_id, change.content, outcome)
 
     async def _change_own(
-        self,
-        name: str,
-        serial: int,
-        rng: random.Random,
-        http: httpx.AsyncClient,
-        open_doors: list[Door],
-        stop: trio.Event,
+        self, name: str, rng: random.Random, http: httpx.AsyncClient, open_doors: Sequence[Door], stop: trio.Event
     ) -> None:
         ledger = self.ledger
-        mine = [order_id for order_id in ledger.certain if order_id.startswith(f"{name}-")]
-        live = [one for one in mine if ledger.certain[one] is not None and one not in ledger.unknown]
+        mine = [one for one in ledger.certain if one.startswith(f"{name}-") and one not in ledger.unknown]
+        live = [one for one in mine if ledger.certain[one] is not None]
         kind: Kind = rng.choice(("update", "cancel", "create")) if live else "create"
         if kind == "create" and len(live) >= MAX_OWN:
             kind = "cancel"
-        order_id = f"{name}-{serial}" if kind == "create" else rng.choice(live)
-        content = self._content(kind, serial, rng)
-        outcome = Outcome.UNKNOWN
-        for attempt in range(1 + ASKED_AGAIN):
-            outcome, final = await self._send(rng, http, open_doors, kind, order_id, content, f"k{serial}")
-            if attempt and outcome is Outcome.REFUSED and not final:
-                outcome = Outcome.UNKNOWN  # this request did nothing, but that says nothing of those before it
-            if outcome is not Outcome.UNKNOWN or stop.is_set():
-                break
-            await trio.sleep(0.1)
-        ledger.record(order_id, content, outcome)
+        change = self._change(kind, rng.choice(live) if kind != "create" else f"{name}-{next(self._serial)}", rng)
+        door, outcome, asked = await self._insist(rng, http, open_doors, change, stop)
+        if kind == "create" and outcome is Outcome.OK and asked > 1:
+            # Who has waited for so long has changed their mind.
+            cancel = self._change("cancel", change.order_id, rng)
+            outcome, _ = await self._send(http, door, cancel)
+            ledger.record(cancel.order_id, None, outcome)
 
-    def _content(self, kind: Kind, serial: int, rng: random.Random) -> Content | None:
-        if kind == "cancel":
-            return None
-        chosen = rng.sample(ITEMS, rng.randint(1, 2))
-        return Content(f"n{serial}", tuple((*item, rng.randint(1, 3)) for item in chosen))
-
-    async def _send(
+    async def _insist(
         self,
         rng: random.Random,
         http: httpx.AsyncClient,
-        open_doors: list[Door],
-        kind: Kind,
-        order_id: str,
-        content: Content | None,
-        key: str,
-    ) -> tuple[Outcome, bool]:
-        """Return what one request came to, and whether that is the outcome of its key for good."""
+        open_doors: Sequence[Door],
+        change: Change,
+        stop: trio.Event,
+    ) -> tuple[Door, Outcome, int]:
+        """Ask until the outcome is known, with the same key, each time at another door; record and return it."""
         door = rng.choice(open_doors)
-        path, body = "/order" if kind == "create" else f"/order/{order_id}", None
+        outcome, _ = await self._send(http, door, change)
+        asked = 1
+        while outcome is Outcome.UNKNOWN and asked <= ASKED_AGAIN and not stop.is_set():
+            await trio.sleep(0.1)
+            door = rng.choice([one for one in open_doors if one is not door])
+            again, final = await self._send(http, door, change)
+            # A refusal that is not that of the key says nothing of the requests before it.
+            outcome = again if again is Outcome.OK or final else Outcome.UNKNOWN
+            asked += 1
+        self.ledger.record(change.order_id, change.content, outcome)
+        return door, outcome, asked
+
+    def _change(self, kind: Kind, order_id: str, rng: random.Random) -> Change:
+        serial = next(self._serial)
+        content = None
+        if kind != "cancel":
+            chosen = rng.sample(ITEMS, rng.randint(1, 2))
+            content = Content(f"n{serial}", tuple((*item, rng.randint(1, 3)) for item in chosen))
+        return Change(kind, order_id, content, f"k{serial}")
+
+    async def _send(self, http: httpx.AsyncClient, door: Door, change: Change) -> tuple[Outcome, bool]:
+        """Return what one request came to, and whether that is the outcome of its key for good."""
+        creates, content = change.kind == "create", change.content
+        path, body = "/order" if creates else f"/order/{change.order_id}", None
         if content is not None:
             items = [{"category": line[0], "code": line[1], "qty": line[2]} for line in content.lines]
-            body = {"name": content.name, "items": items} | ({"id": order_id} if kind == "create" else {})
-        method = {"create": "POST", "update": "PUT", "cancel": "DELETE"}[kind]
-        headers = {"authorization": f"Bearer {door.token}", "idempotency-key": key}
+            body = {"name": content.name, "items": items} | ({"id": change.order_id} if creates else {})
+        method = {"create": "POST", "update": "PUT", "cancel": "DELETE"}[change.kind]
+        headers = {"authorization": f"Bearer {door.token}", "idempotency-key": change.key}
         try:
             answer = await http.request(method, door.url + path, json=body, headers=headers)
         except httpx.ConnectError:

@@ -16,7 +16,8 @@ from ordermgmt.inventory.domain import Key
 from ordermgmt.inventory.operations import Inventory
 from tests.crash.books import Books, drift
 from tests.crash.deployment import SERVICES, Deployment
-from tests.crash.load import Load, Secret, doors
+from tests.crash.load import Load, doors
+from tests.crash.registration import Secret
 
 __all__ = ["VICTIMS", "Figures", "Rounds"]
 

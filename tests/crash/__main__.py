@@ -22,6 +22,7 @@ from ordermgmt.commands.invocation import real_world
 from ordermgmt.config import SuiteConfig
 from ordermgmt.inventory.main import open_inventory
 from ordermgmt.storage import locate
+from ordermgmt.telemetry.logs import configure_logs
 from tests import postgres_setup
 from tests.crash.books import PostgresBooks, SqliteBooks
 from tests.crash.deployment import Deployment, Failed, free_ports
@@ -29,7 +30,7 @@ from tests.crash.registration import register
 from tests.crash.rounds import VICTIMS, Rounds
 
 POSTGRES = "postgres"
-USUAL = "suite,suite,order,order,order,inventory,inventory,sts,gateway,replica,pause-order,pause-inventory"
+USUAL = "suite,order,order,order,inventory,inventory,sts,gateway,replica,pause-order,pause-inventory"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,24 +52,29 @@ class Plan:
 @click.option("--unfinished", default=0, help="How many kills have to meet an unfinished entry of the journal.")
 @click.option("--clients", default=12, help="Clients that change orders at the same time.")
 @click.option("--seed", type=int, help="Seed of what is done when.  [default: another one each time]")
-@click.option("--victims", default=USUAL, help=f"What to choose from: {', '.join(VICTIMS)}, {POSTGRES}.")
+@click.option(
+    "--victims",
+    help=f"What to choose from: {', '.join(VICTIMS)}, {POSTGRES}.  [default: {USUAL}; {POSTGRES} twice, if it is there]",
+)
 @click.option("--inventory-timeout", default=0.6, help="order.inventory_timeout in seconds; a lease is 1.5 of it.")
 @click.option("--database", type=click.Choice(["sqlite", POSTGRES]), default="sqlite")
 @click.option("--keep", is_flag=True, help="Keep the folder with data and logs.")
-def main(*, database: str, keep: bool, victims: str, seed: int | None, **numbers: int) -> None:
+def main(*, database: str, keep: bool, victims: str | None, seed: int | None, **numbers: int) -> None:
     """Kill services of the suite under load; after each kill nothing may be lost, and the stock is exact.
 
     A second order service shares the database with that of the suite, on PostgreSQL a second inventory service, too.
     Prints a line for each round, and one of figures last. Exit code 1 if anything is wrong.
     """
-    chosen = tuple(victims.split(","))
+    usual = f"{USUAL},{POSTGRES},{POSTGRES}" if database == POSTGRES else USUAL
+    chosen = tuple((victims or usual).split(","))
     possible = {*VICTIMS, *([POSTGRES] if database == POSTGRES else [])}
     if not possible.issuperset(chosen):
         msg = f"--victims: there is no {', '.join(sorted({*chosen} - possible))} here"
         raise click.UsageError(msg)
     plan = Plan(victims=chosen, seed=secrets.randbits(32) if seed is None else seed, **numbers)
     _say(f"seed {plan.seed}, {plan.clients} clients, {database}")
-    with _folder(keep=keep) as folder, _server(database) as (dsn, restart):
+    with _folder(keep=keep) as folder, (folder / "tool.log").open("a") as log, _server(database) as (dsn, restart):
+        configure_logs(log, pretty=False)
         ports = free_ports()
         with Deployment(folder, ports, dsn=dsn, inventory_timeout=plan.inventory_timeout) as deployment:
             sys.exit(0 if trio.run(_run, deployment, dsn, restart, plan) else 1)

@@ -6,10 +6,12 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import trio
 
+from ordermgmt.errors import OutcomeUnknown, Unavailable
 from ordermgmt.ids import new_id
 from ordermgmt.inventory.contract import Goods
 from ordermgmt.inventory.domain import Key
@@ -26,6 +28,8 @@ VICTIMS = ("suite", *SERVICES, "replica", "pause-order", "pause-inventory")
 RESTARTS = 4
 """Kills of one service after which the suite is killed instead: its supervisor gives up at more than 5 a minute."""
 SETTLED_WITHIN = 25.0
+SHORT = 15
+"""Pieces of an item below which more are added: sooner or later than some order needs them."""
 QUIET_LOOKS = 2
 """Looks in a row that find nothing under way: a request may be on its way between two processes in the first."""
 
@@ -119,12 +123,15 @@ class Rounds:
 
     async def _restock(self, stop: trio.Event) -> None:
         """Add goods to what runs short, with the verb that the command line uses, while all else is going on."""
-        short = [key for key, item in (await trio.to_thread.run_sync(self._books.stock)).items() if item.qty < 20]
-        for key in short:
-            if not stop.is_set():
-                goods = Goods(operation=f"restock-{new_id(self._rng.randbytes)}", add=self._rng.randint(5, 40))
-                await self._stock.stock_up(Key(*key), goods)
-                self._restocks.add(goods.operation)
+        while not stop.is_set():
+            # Without an answer, or with a refusal, nothing is promised; what is there is counted all the same.
+            with suppress(Unavailable, OutcomeUnknown):
+                for item in (await self._stock.items()).items:
+                    if item.qty < SHORT:
+                        goods = Goods(operation=f"restock-{new_id(self._rng.randbytes)}", add=self._rng.randint(5, 40))
+                        await self._stock.stock_up(Key(item.category, item.code), goods)
+                        self._restocks.add(goods.operation)
+            await trio.sleep(0.1)
 
     async def _settle(self) -> list[str]:
         """Wait until no change is without an outcome; return those that will have none, or not in time."""

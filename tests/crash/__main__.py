@@ -54,7 +54,7 @@ class Plan:
 @click.option("--seed", type=int, help="Seed of what is done when.  [default: another one each time]")
 @click.option(
     "--victims",
-    help=f"What to choose from: {', '.join(VICTIMS)}, {POSTGRES}.  [default: {USUAL}; {POSTGRES} twice, if it is there]",
+    help=f"What to choose from: {', '.join(VICTIMS)}, {POSTGRES}.  [default: {USUAL}; twice {POSTGRES}, where it is]",
 )
 @click.option("--inventory-timeout", default=0.6, help="order.inventory_timeout in seconds; a lease is 1.5 of it.")
 @click.option("--database", type=click.Choice(["sqlite", POSTGRES]), default="sqlite")

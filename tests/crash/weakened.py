@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -72,7 +73,7 @@ COMPARE_AND_SET = (
     Edit("journal_store.py", "            *fenced,\n", ""),
 )
 COPIES = (
-    Copy("slow, but complete", [SLOW], ["--pauses=6", *PAUSES], passes=True),
+    Copy("slow, but complete", [SLOW], ["--pauses=4", *PAUSES], passes=True),
     Copy("without the slot", [SLOW, *SLOT], ["--kills=5", "--victims=order"]),
     Copy("without the compare-and-set", [SLOW, *COMPARE_AND_SET], ["--pauses=30", *PAUSES]),
 )
@@ -100,16 +101,20 @@ def main() -> int:
 
 
 def _crash_test(folder: Path, arguments: Sequence[str]) -> tuple[int, str]:
-    done = subprocess.run(
+    """Return the exit code of the crash test of a copy, and its output. Raises subprocess.TimeoutExpired."""
+    with subprocess.Popen(
         [sys.executable, "-m", "tests.crash", "--seed=1", *arguments],
         cwd=folder,
         env=os.environ | {"PYTHONPATH": str(folder)},
-        check=False,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
-        timeout=TIMEOUT,
-    )
-    return done.returncode, done.stdout + done.stderr
+    ) as process:
+        try:
+            said, _ = process.communicate(timeout=TIMEOUT)
+        finally:
+            process.terminate()  # and so what it has started
+    return process.returncode, said
 
 
 def _say(line: str) -> None:
@@ -118,4 +123,5 @@ def _say(line: str) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     sys.exit(main())

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import sqlite3
 import threading
 from contextlib import closing
 from pathlib import Path
 
-from tests.system.processes import SuiteProcess, run_module, suite, wait_until
+from tests.system.processes import ROOT, SuiteProcess, run_module, suite, wait_until
 
 BOOK = {"category": "books", "code": "978-1484220498", "qty": 1}
 BUYERS = 8
@@ -81,6 +82,8 @@ def test_an_operator_sees_what_is_stuck_and_has_it_tried_again(tmp_path: Path) -
     with suite(tmp_path, "--processes") as running:
         assert order(running, token(running), "1") == "201"
         assert metrics(running)['ordermgmt_journal_stuck{service="order"}'] == 0
+        page = (ROOT / "docs" / "metrics.md").read_text()
+        assert {name.partition("{")[0] for name in metrics(running)} == set(re.findall(r"`(ordermgmt_\w+)`", page))
         with closing(sqlite3.connect(tmp_path / "var" / "order.sqlite", timeout=5)) as file, file:
             file.execute(
                 "INSERT INTO journal SELECT 'op-1', kind, '2', name, items, deltas, version + 1000, replaces, iss, sub,"

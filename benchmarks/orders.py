@@ -10,6 +10,7 @@ voids everything.
 from __future__ import annotations
 
 import math
+import os
 import re
 import ssl
 import statistics
@@ -56,13 +57,14 @@ class Void(Exception):
 @click.option("--docs", type=click.Path(path_type=Path), default=Path("docs"), help="Folder of the report.")
 def main(*, rounds: int, seconds: float, warm_up: float, databases: Sequence[str], docs: Path) -> None:
     """Measure orders per second, and what each costs, on SQLite and on PostgreSQL; write the report."""
+    load = os.getloadavg()[0]
     found: dict[str, list[Level]] = {}
     for name in databases:
         with _running(name) as (running, secret):
             levels = trio.run(_measure, running, secret, rounds, seconds, warm_up)
         found[name] = levels
         _show(name, levels)
-    for path in write_report(docs, found, rounds=rounds, seconds=seconds):
+    for path in write_report(docs, found, rounds=rounds, seconds=seconds, load=load):
         sys.stderr.write(f"written: {path}\n")
 
 
@@ -187,12 +189,12 @@ def _counters(running: SuiteProcess) -> dict[str, float]:
 
 
 def _show(database: str, levels: Sequence[Level]) -> None:
-    table = Table(title=database, box=None)
+    table = Table(title=database, box=None, min_width=110)
     for column in Level.COLUMNS:
         table.add_column(column, justify="right")
     for level in levels:
         table.add_row(*level.row())
-    Console().print(table)
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
 
 
 if __name__ == "__main__":

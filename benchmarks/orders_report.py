@@ -63,16 +63,18 @@ class Level:
         ]  # fmt: skip
 
 
-def write_report(docs: Path, found: Mapping[str, Sequence[Level]], *, rounds: int, seconds: float) -> list[Path]:
-    """Write the page and its plot below `docs`; return their paths."""
+def write_report(
+    docs: Path, found: Mapping[str, Sequence[Level]], *, rounds: int, seconds: float, load: float
+) -> list[Path]:
+    """Write the page and its plot below `docs`; return their paths. `load` is the machine's own, before the run."""
     page, image = docs / "performance-orders.md", docs / "img" / "orders.svg"
     image.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(_page(found, rounds=rounds, seconds=seconds), encoding="utf-8")
+    page.write_text(_page(found, rounds=rounds, seconds=seconds, load=load), encoding="utf-8")
     image.write_text(plot(found), encoding="utf-8")
     return [page, image]
 
 
-def _page(found: Mapping[str, Sequence[Level]], *, rounds: int, seconds: float) -> str:
+def _page(found: Mapping[str, Sequence[Level]], *, rounds: int, seconds: float, load: float) -> str:
     machine = (
         f"{os.cpu_count()} cores ({platform.machine()}), {platform.system()}, Python {platform.python_version()}, "
         f"SQLite {sqlite3.sqlite_version}"
@@ -80,7 +82,8 @@ def _page(found: Mapping[str, Sequence[Level]], *, rounds: int, seconds: float) 
     parts = [
         f"""# What an order costs
 
-Written by `make bench-orders` on {machine}.
+Written by `make bench-orders` on {machine},
+while the machine's load average was {load:.1f} before it began.
 
 An order is a `POST /order` of one item over a TLS connection that stays open: its JWT is verified, the intent
 committed, the goods taken at inventory over mTLS with a bound token, and the outcome committed. All clients order the

@@ -146,12 +146,12 @@ def _list(counter: Counter[str]) -> str:
 @contextmanager
 def _folder(*, keep: bool) -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="crash-"))
+    if keep:
+        _say(f"data and logs are in {folder}")
     try:
         yield folder
     finally:
-        if keep:
-            _say(f"kept: {folder}")
-        else:
+        if not keep:
             shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import click
 
+from ordermgmt.commands.backups import backup, restore
 from ordermgmt.commands.certificates import certs
 from ordermgmt.commands.journal import journal
 from ordermgmt.commands.running import child, run
@@ -20,7 +21,7 @@ def main() -> None:
     """Secured order management: STS, gateway, order and inventory service under one supervisor."""
 
 
-for command in (run, child, certs, inventory, journal):
+for command in (run, child, certs, inventory, journal, backup, restore):
     main.add_command(command)
 
 

@@ -24,6 +24,7 @@ from ordermgmt.net.server import serve
 from ordermgmt.order import main as order
 from ordermgmt.placement import Assignment, Part, Placement, Service, data_folder, in_this_process
 from ordermgmt.runtime import Endpoints, Runtime
+from ordermgmt.storage import use_folder
 from ordermgmt.sts import main as sts
 from ordermgmt.sts.contract import AUDIENCES, ORDER_SCOPES
 from ordermgmt.sts.registration import system_clients
@@ -151,7 +152,10 @@ class Suite:
 
         `started()` means that all of them serve. Raises what `supervise` raises, and StartError.
         """
-        data_folder(self.config, guide=self.guide).mkdir(mode=0o700, parents=True, exist_ok=True)
+        with use_folder(data_folder(self.config, guide=self.guide)):  # also while a service is down
+            await self._run(stop, task_status)
+
+    async def _run(self, stop: trio.Event, task_status: trio.TaskStatus[None]) -> None:
         children = [Child(service.name, self._place(self._part(service))) for service in self.services]
         ended = trio.Event()
         async with trio.open_nursery() as nursery:

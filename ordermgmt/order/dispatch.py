@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -57,10 +57,18 @@ class Dispatcher:
     One request is under way at a time: those that come meanwhile go with the next, so requests grow with the load,
     and one that comes alone waits for nobody. More at once would make more and smaller requests for a keeper that
     decides them one after the other anyway. One request may take `timeout` seconds, and an operation may wait for
-    it `patience` seconds.
+    it `patience` seconds. `hop` is entered around what is sent and its answer, and may make it wait.
     """
 
-    def __init__(self, stock: StockKeeper, *, timeout: float, patience: float, clock: Clock) -> None:
+    def __init__(
+        self,
+        stock: StockKeeper,
+        *,
+        timeout: float,
+        patience: float,
+        clock: Clock,
+        hop: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
+    ) -> None:
         self.hops = 0
         """Requests that were sent."""
         self.sent = 0
@@ -73,7 +81,7 @@ class Dispatcher:
         self._to_acknowledge: dict[str, None] = {}
         self._acknowledged: list[str] = []
         self._wanted = trio.Event()
-        self._turn = trio.Lock()
+        self._turn = hop
         self._log = get_logger("order")
 
     async def ask(self, operation: Operation, *, claimed_at: float) -> Outcome:
@@ -107,18 +115,12 @@ class Dispatcher:
         del self._acknowledged[:MAX_ACKNOWLEDGED]
         return taken
 
-    @asynccontextmanager
-    async def hold(self) -> AsyncIterator[None]:
-        """Enter when no request is under way; none starts inside the block."""
-        async with self._turn:
-            yield
-
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Send what is to be sent, until cancelled."""
         task_status.started()
         while True:
             await self._wanted.wait()
-            async with self._turn:
+            async with self._turn():
                 self._wanted = trio.Event()
                 await self._send(self._next_batch())
                 if self._queue:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from importlib.resources import files
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from ordermgmt.net.outbound import HttpClient, open_client
 from ordermgmt.net.server import serve
 from ordermgmt.order.app import create_app
 from ordermgmt.order.contract import ADD_ORDER, AUDIENCE, CANCEL_ORDER, UPDATE_ORDER
+from ordermgmt.order.hold import open_hops
 from ordermgmt.order.operations import Journal, Orders
 from ordermgmt.runtime import Runtime, ServiceContext
 from ordermgmt.security.guard import Guard, Require
@@ -56,6 +57,8 @@ async def run(context: ServiceContext, *, task_status: trio.TaskStatus[None] = t
     endpoints, credential, runtime = context.endpoints, context.credential, context.runtime
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(_open_database(context.database, runtime))
+        # Only a file is backed up from beside the suite.
+        hop = stack.enter_context(open_hops(context.data)).hop if isinstance(context.database, Path) else nullcontext
         sts_http = await stack.enter_async_context(context.open_client("sts", endpoints.sts))
         sts = StsClient(await stack.enter_async_context(context.open_client("sts", endpoints.sts_mtls)), context.name)
         inventory_http = await stack.enter_async_context(context.open_client(INVENTORY, endpoints.inventory))
@@ -76,6 +79,7 @@ async def run(context: ServiceContext, *, task_status: trio.TaskStatus[None] = t
                 nursery=changes,
                 timeout=context.config.order.inventory_timeout,
                 patience=context.config.order.patience,
+                hop=hop,
             )
             context.readiness[context.name] = orders.unready_reason
             context.meters[context.name] = orders.figures

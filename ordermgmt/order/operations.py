@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 
 import trio
@@ -46,7 +48,8 @@ class Orders:
 
     A change is written down first and then belongs to `nursery`, not to the request that asked for it: a caller that
     is cancelled ends its own wait, never the change. `timeout` is what the stock keeper has for one request,
-    `patience` how long a caller waits for the outcome, in seconds. `run` must be running.
+    `patience` how long a caller waits for the outcome, in seconds; `hop` is entered around each request to it. `run`
+    must be running.
 
     Every change raises Unavailable if it was not done and never will be, and OutcomeUnknown if nobody knows in time.
     With a key, asking again joins the change or returns what it came to.
@@ -62,10 +65,11 @@ class Orders:
         nursery: trio.Nursery,
         timeout: float,
         patience: float,
+        hop: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
     ) -> None:
         self.journal = Journal(database)
         # Half a request's time to wait for one, so that it ends before the lease does.
-        self.dispatcher = Dispatcher(stock, timeout=timeout, patience=timeout / 2, clock=clock)
+        self.dispatcher = Dispatcher(stock, timeout=timeout, patience=timeout / 2, clock=clock, hop=hop)
         self._settlement = Settlement(
             database,
             self.dispatcher,

@@ -12,7 +12,7 @@ from importlib.resources.abc import Traversable
 from ordermgmt.errors import StartError
 from ordermgmt.storage.database import Transaction
 
-__all__ = ["Migration", "load_migrations", "migrate", "pending"]
+__all__ = ["Migration", "applied_migrations", "load_migrations", "migrate", "pending"]
 
 _FILE_NAME = re.compile(r"([0-9]{4})_[a-z0-9_]+\.sql", re.ASCII)
 
@@ -62,14 +62,18 @@ def pending(known: Sequence[Migration], applied: Mapping[int, str]) -> Sequence[
     return [migration for migration in known if migration.number not in applied]
 
 
+def applied_migrations(transaction: Transaction) -> dict[int, str]:
+    """Return the numbers of the migrations that made a database, each with its checksum."""
+    return dict(transaction.execute("SELECT number, checksum FROM schema_migration").rows)
+
+
 def migrate(transaction: Transaction, known: Sequence[Migration]) -> None:
     """Bring the schema up to date, within the caller's transaction. Raises StartError as `pending` does."""
     transaction.execute(
         "CREATE TABLE IF NOT EXISTS schema_migration"
         " (number INTEGER PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL)"
     )
-    applied = dict(transaction.execute("SELECT number, checksum FROM schema_migration").rows)
-    for migration in pending(known, applied):
+    for migration in pending(known, applied_migrations(transaction)):
         for statement in _statements(migration.sql):
             transaction.execute(statement)
         transaction.execute(

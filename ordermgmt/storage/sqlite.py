@@ -15,6 +15,7 @@ import trio
 from ordermgmt.clock import Clock
 from ordermgmt.errors import OutcomeUnknown, StartError, Unavailable
 from ordermgmt.storage.database import OpenDatabase, Transaction
+from ordermgmt.storage.folder import use_folder
 from ordermgmt.storage.group_commit import GroupCommit
 from ordermgmt.storage.migrations import Migration, migrate
 from ordermgmt.storage.patience import patiently
@@ -83,22 +84,20 @@ async def open_sqlite(
 ) -> AsyncIterator[OpenDatabase]:
     """Open the file, made with mode 0600 if there is none, bring its schema up to date; close it in the end.
 
-    Raises StartError, with one line that names the file, if it cannot be used: unreadable, locked, of a newer
-    version, or damaged (every page is looked at, which takes about a second for a gigabyte).
+    Its folder is in use until then. Raises StartError, with one line that names the file, if it cannot be used:
+    unreadable, locked, of a newer version, being restored, or damaged (every page is looked at, which takes about a
+    second for a gigabyte).
     """
-    try:
-        writer, reader = await patiently(lambda: threads.run(partial(_connect, path)), judge)
-    except (OSError, sqlite3.Error, Unavailable) as error:
-        raise _start_error(path, error) from error
-    database = SqliteDatabase(path, writer, reader, threads, clock)
-    try:
+    with contextlib.ExitStack() as stack:
         try:
+            stack.enter_context(use_folder(path.parent))
+            writer, reader = await patiently(lambda: threads.run(partial(_connect, path)), judge)
+            database = SqliteDatabase(path, writer, reader, threads, clock)
+            stack.callback(database.close)
             await database.write(partial(migrate, known=known))
-        except (sqlite3.Error, StartError, Unavailable, OutcomeUnknown) as error:
+        except (OSError, sqlite3.Error, StartError, Unavailable, OutcomeUnknown) as error:
             raise _start_error(path, error) from error
         yield database
-    finally:
-        database.close()
 
 
 def _connect(path: Path) -> tuple[sqlite3.Connection, sqlite3.Connection]:
@@ -124,11 +123,10 @@ def _connect(path: Path) -> tuple[sqlite3.Connection, sqlite3.Connection]:
 
 
 def _make_private(path: Path) -> None:
-    """Make the file and its folder, if they are not there, and keep the files to their owner.
+    """Make the file, if it is not there, and keep the files to their owner.
 
     SQLite gives the files that it puts beside the database the mode of the database.
     """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     for file in (path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")):
         with contextlib.suppress(FileNotFoundError):

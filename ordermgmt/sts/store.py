@@ -16,6 +16,7 @@ __all__ = [
     "active_key",
     "add_first_key",
     "demo_fingerprint",
+    "end_all_sessions",
     "find_access_token",
     "find_client",
     "put_demo",
@@ -126,6 +127,14 @@ def find_access_token(transaction: Transaction, digest: str, issuer: str) -> Aut
         client_id=client_id,
         user=None if user_name is None else UserDetails(full_name, tuple(roles.split())),
     )
+
+
+def end_all_sessions(transaction: Transaction) -> None:
+    """Forget whatever somebody could go on with without showing credentials again.
+
+    After a restore nobody knows what was ended since the backup. Whoever adds a table of that kind adds it here.
+    """
+    transaction.execute("DELETE FROM access_tokens")
 
 
 def demo_fingerprint(transaction: Transaction) -> str | None:

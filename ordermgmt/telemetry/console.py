@@ -1,8 +1,8 @@
-"""What a person sees when the suite is up: a table of services, and what to try next."""
+"""Tables for a person, and what one sees when the suite is up: its services, and what to try next."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TextIO
 
@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["ServiceRow", "show_startup"]
+__all__ = ["ServiceRow", "show_startup", "show_table"]
 
 COLUMNS = ("service", "address", "state", "pid", "certificate")
 
@@ -39,14 +39,34 @@ def show_startup(stream: TextIO, rows: Sequence[ServiceRow], hints: Sequence[str
     if stream.isatty():
         _write_table(stream, cells)
     else:
-        widths = [max(map(len, column)) for column in zip(COLUMNS, *cells, strict=True)]
-        for line in [COLUMNS, *cells]:
-            padded = "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-            stream.write(f"{padded.rstrip()}\n")
+        _write_columns(stream, [COLUMNS, *cells])
     if hints:
         stream.write("\n")
     stream.writelines(f"{hint}\n" for hint in hints)
     stream.flush()
+
+
+def show_table(
+    stream: TextIO, columns: Sequence[str], rows: Sequence[Sequence[str]], *, marked: Collection[int]
+) -> None:
+    """Write a table; the rows of the places in `marked` are in red.
+
+    With colours and lines if `stream` is a terminal, otherwise plain aligned columns.
+    """
+    if not stream.isatty():
+        _write_columns(stream, [columns, *rows])
+        return
+    table = Table(*columns)
+    for place, row in enumerate(rows):
+        table.add_row(*map(Text, row), style="red" if place in marked else "")
+    Console(file=stream).print(table)
+
+
+def _write_columns(stream: TextIO, lines: Sequence[Sequence[str]]) -> None:
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        padded = "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        stream.write(f"{padded.rstrip()}\n")
 
 
 def _pid(pid: int | None) -> str:

@@ -215,21 +215,6 @@ async def test_acknowledgements_travel_alone_only_when_told(autojump_clock: trio
         assert one.dispatcher.hops == 1
 
 
-async def test_nothing_is_under_way_while_it_is_held(autojump_clock: trio.abc.Clock) -> None:
-    async with desk() as one:
-        one.ask("a")
-        await trio.sleep(0.5)
-        at = trio.current_time()
-        async with one.dispatcher.hold():
-            assert trio.current_time() - at == 0.5
-            assert one.keeper.under_way == 0
-            one.ask("b")
-            await trio.sleep(3)
-            assert one.keeper.requests == [["a"]]
-        await trio.sleep(2)
-        assert one.answers["b"] == Outcome("b")
-
-
 async def test_a_full_queue_is_busy(autojump_clock: trio.abc.Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ordermgmt.order.dispatch.MAX_QUEUE", 2)
     async with desk() as one:

@@ -31,7 +31,8 @@ async def test_files_are_for_their_owner_only(tmp_path: Path) -> None:
     async with opened_file(tmp_path) as database:
         await database.write(lambda transaction: add(transaction, "a"))
         modes = {file.name: oct(file.stat().st_mode & 0o777) for file in (tmp_path / "data").iterdir()}
-    assert modes == {"notes.db": "0o600", "notes.db-wal": "0o600", "notes.db-shm": "0o600"}
+    names = ("notes.db", "notes.db-wal", "notes.db-shm", "in-use.lock")
+    assert modes == dict.fromkeys(names, "0o600")
     assert oct((tmp_path / "data").stat().st_mode & 0o777) == "0o700"
 
 

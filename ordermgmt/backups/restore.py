@@ -120,8 +120,8 @@ def _check(backup: Path, staging: Path, runtime: Runtime) -> None:
             with open_snapshot(staging / name, runtime.clock) as snapshot:
                 snapshot.pin()
                 snapshot.check()
-        except sqlite3.DatabaseError as error:
-            msg = f"{backup / name} is damaged: {error}"
+        except (StartError, sqlite3.DatabaseError) as error:
+            msg = f"{backup / name} is damaged: {error.__cause__ or error}"
             raise StartError(msg) from error
 
 

@@ -1,15 +1,13 @@
 """A hold over the requests to inventory of all order services on one data folder, from whichever process.
 
 While no request is under way, the databases of orders and stock agree but for changes that the journal knows, so a
-hold is the moment for a backup. Two files are locked (flock), as one would let those who come and go keep waiting
+hold is the moment for a backup. Two files are locked, as one would let those who come and go keep waiting
 whoever wants to be alone: a request shares `hops.lock`, and passes the gate `hold.lock` on its way there; a hold first
-shuts the gate, then waits until nobody is left behind it. The kernel frees the locks of a process that dies.
+shuts the gate, then waits until nobody is left behind it. A process that dies frees its locks.
 """
 
 from __future__ import annotations
 
-import fcntl
-import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ from pathlib import Path
 import trio
 
 from ordermgmt.errors import StartError
+from ordermgmt.storage.file_lock import FileLock, open_lock
 from ordermgmt.telemetry.logs import get_logger
 
 __all__ = ["LONGEST_HOLD", "Hold", "Hops", "open_hops"]
@@ -39,7 +38,7 @@ class Hold:
 class Hops:
     """The locks of one user. `open_hops` makes one, and closes it."""
 
-    def __init__(self, gate: int, hops: int) -> None:
+    def __init__(self, gate: FileLock, hops: FileLock) -> None:
         self._gate = gate
         self._hops = hops
 
@@ -55,7 +54,7 @@ class Hops:
         try:
             yield
         finally:
-            _unlock(self._hops)
+            self._hops.release()
 
     @asynccontextmanager
     async def hold(self) -> AsyncIterator[Hold]:
@@ -63,24 +62,24 @@ class Hops:
 
         Raises StartError if one takes too long, or the block does: what was done in it is then worth nothing.
         """
-        await _lock_within(2 * LONGEST_HOLD, self._gate, "another backup is under way")
+        await _own_within(2 * LONGEST_HOLD, self._gate, "another backup is under way")
         held, begin = Hold(), trio.current_time()
         late = f"the orders would have to be held for more than {LONGEST_HOLD:g} s; try again"
         try:
-            await _lock_within(LONGEST_HOLD, self._hops, late)
+            await _own_within(LONGEST_HOLD, self._hops, late)
             yield held
             held.seconds = trio.current_time() - begin
             if held.seconds >= LONGEST_HOLD:
                 raise StartError(late)
         finally:
-            _unlock(self._hops)
-            _unlock(self._gate)
+            self._hops.release()
+            self._gate.release()
 
     def _pass_gate(self) -> bool:
-        if not _try_lock(self._gate, fcntl.LOCK_SH):
+        if not self._gate.try_share():
             return False
-        passed = _try_lock(self._hops, fcntl.LOCK_SH)
-        _unlock(self._gate)
+        passed = self._hops.try_share()
+        self._gate.release()
         return passed
 
 
@@ -88,37 +87,17 @@ class Hops:
 def open_hops(folder: Path) -> Iterator[Hops]:
     """Open the locks in a data folder. Raises StartError."""
     with ExitStack() as stack:
-        yield Hops(*(stack.enter_context(_open(folder / name)) for name in ("hold.lock", "hops.lock")))
+        try:
+            locks = [stack.enter_context(open_lock(folder / name)) for name in ("hold.lock", "hops.lock")]
+        except OSError as error:
+            msg = f"cannot use the locks in {folder}: {error.strerror}"
+            raise StartError(msg) from error
+        yield Hops(*locks)
 
 
-@contextmanager
-def _open(path: Path) -> Iterator[int]:
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        msg = f"cannot use {path}: {error.strerror}"
-        raise StartError(msg) from error
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-async def _lock_within(seconds: float, descriptor: int, failure: str) -> None:
+async def _own_within(seconds: float, lock: FileLock, failure: str) -> None:
     deadline = trio.current_time() + seconds
-    while not _try_lock(descriptor, fcntl.LOCK_EX):
+    while not lock.try_own():
         if trio.current_time() >= deadline:
             raise StartError(failure)
         await trio.sleep(_LOOK)
-
-
-def _try_lock(descriptor: int, kind: int) -> bool:
-    try:
-        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _unlock(descriptor: int) -> None:
-    fcntl.flock(descriptor, fcntl.LOCK_UN)

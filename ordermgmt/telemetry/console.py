@@ -55,6 +55,7 @@ def show_table(
     """
     if not stream.isatty():
         _write_columns(stream, [columns, *rows])
+        stream.flush()
         return
     table = Table(*columns)
     for place, row in enumerate(rows):

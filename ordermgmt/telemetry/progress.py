@@ -27,7 +27,7 @@ def show_progress(stream: TextIO) -> Iterator[Show]:
 
         def show(step: str, done: int, total: int) -> None:
             if step not in tasks:
-                tasks[step] = progress.add_task(step)
+                tasks[step] = progress.add_task(step, total=total)
             progress.update(tasks[step], completed=done, total=total)
 
         yield show

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -179,7 +179,13 @@ async def opened_stock(folder: Path, clock: Clock, threads: Threads | None = Non
 
 @asynccontextmanager
 async def replica(
-    folder: Path, inventory: Inventory, clock: Clock, *, seed: int = 0, threads: Threads | None = None
+    folder: Path,
+    inventory: Inventory,
+    clock: Clock,
+    *,
+    seed: int = 0,
+    threads: Threads | None = None,
+    hop: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
 ) -> AsyncIterator[Replica]:
     """Run an order service over the files in `folder`; leaving the block ends it as a crash would."""
     migrations = files("ordermgmt.order") / "migrations"
@@ -196,6 +202,7 @@ async def replica(
             nursery=nursery,
             timeout=TIMEOUT,
             patience=PATIENCE,
+            hop=hop,
         )
         await nursery.start(orders.run)
         yield Replica(orders, stock, database, nursery)

@@ -150,6 +150,7 @@ def _exchange(owned: OwnedFolder, staging: Path, data: Path, manifest: Manifest,
     for name in manifest.files:
         sync(staging / name)
     owned.mark(kept.name if kept is not None else "no folder: nothing was there")
+    sync(data)
     if kept is not None:
         kept.mkdir(mode=0o700)
         for name in _all_names():

@@ -19,6 +19,7 @@ from ordermgmt.backups import restore as restoring
 from ordermgmt.backups.restore import UnbalancedError
 from ordermgmt.errors import StartError
 from ordermgmt.storage import use_folder
+from ordermgmt.testing.harness import running_system
 from tests.unit.backup_setup import DEMO, HELD, UNDER_WAY, change, fill, put_back, rows, save, sign, tamper
 from tests.unit.order_setup import shop
 
@@ -216,6 +217,15 @@ async def test_what_is_not_sound_is_refused_and_nothing_changes(case: str, data:
 async def test_a_folder_in_use_is_refused(data: Path, backup: Path) -> None:
     with use_folder(data), pytest.raises(StartError, match="data is in use: stop the suite"):
         await put_back(backup, data, force=True)
+
+
+async def test_a_suite_uses_its_folder_also_while_no_database_is_open(
+    tmp_path: Path, backup: Path, autojump_clock: trio.abc.Clock
+) -> None:
+    async with running_system(tmp_path, services=["gateway"]) as system:
+        with pytest.raises(StartError, match="var is in use: stop the suite"):
+            await put_back(backup, system.data)
+    await put_back(backup, tmp_path / "var")
 
 
 async def test_a_restore_that_is_interrupted_is_noticed_and_can_be_done_again(

@@ -24,8 +24,8 @@ __all__ = [
     "Value",
     "locate",
     "open_database",
-    "storage_figures",
     "open_snapshot",
     "own_folder",
+    "storage_figures",
     "use_folder",
 ]

@@ -3,31 +3,83 @@
 from __future__ import annotations
 
 import errno
+from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from math import inf
+from weakref import WeakValueDictionary
 
 import trio
 
 from ordermgmt.errors import StartError
 from ordermgmt.net import Address, format_address
 
-__all__ = ["MemoryBinding", "MemoryNetwork", "MemoryStream", "memory_stream_pair"]
+__all__ = ["MemoryBinding", "MemoryNetwork", "MemoryStream", "Road", "Way", "memory_stream_pair"]
 
 CAPACITY = 65536
 """Bytes that are under way in one direction, as in a socket's buffers: a writer beyond them waits."""
 BACKLOG = 512
 
 
+@dataclass(slots=True)
+class Way:
+    """How bytes travel in one direction: at once, unless a fault says otherwise. `faults` sets these."""
+
+    delay: float = 0.0
+    """Seconds that bytes take that are sent now."""
+    stalled: bool = False
+    """Whether nothing arrives, neither bytes nor an end."""
+    lossy: bool = False
+    """Whether bytes that are sent now never arrive."""
+
+
 class _Pipe:
     """One direction: bytes, an end, and whoever waits for either."""
 
-    def __init__(self) -> None:
+    def __init__(self, way: Way) -> None:
+        self.way = way
         self.buffer = bytearray()
         self.ended = False
         self.broken = False
         self.changed = trio.lowlevel.ParkingLot()
+        self._late: deque[tuple[float, int]] = deque()
 
     def wake(self) -> None:
         self.changed.unpark_all()
+
+    def put(self, data: memoryview) -> None:
+        if self.way.lossy:
+            return
+        self.buffer += data
+        if self.way.delay or self._late:  # nothing overtakes
+            self._late.append((trio.current_time() + self.way.delay, len(data)))
+
+    def take(self, max_bytes: int | None) -> bytes:
+        """Return what has arrived, b"" if nothing has."""
+        data = bytes(self.buffer[: self._arrived()][:max_bytes])
+        del self.buffer[: len(data)]
+        return data
+
+    @property
+    def readable(self) -> bool:
+        """Whether there are bytes or an end to be had."""
+        return self.broken or bool(self._arrived()) or self.at_end
+
+    @property
+    def at_end(self) -> bool:
+        return self.ended and not self.buffer and not self.way.stalled
+
+    async def park(self) -> None:
+        """Wait until something has changed."""
+        with trio.move_on_at(self._late[0][0] if self._late else inf):
+            await self.changed.park()
+
+    def _arrived(self) -> int:
+        if self.way.stalled:
+            return 0
+        while self._late and self._late[0][0] <= trio.current_time():
+            self._late.popleft()
+        return len(self.buffer) - sum(length for _, length in self._late)
 
 
 class MemoryStream(trio.abc.HalfCloseableStream):
@@ -52,12 +104,13 @@ class MemoryStream(trio.abc.HalfCloseableStream):
                     raise trio.BrokenResourceError("the other end is gone")
                 room = CAPACITY - len(pipe.buffer)
                 if room and view:
-                    pipe.buffer += view[:room]
+                    pipe.put(view[:room])
                     view = view[room:]
                     pipe.wake()
                 if not view:
                     return
-                await pipe.changed.park()
+                if len(pipe.buffer) == CAPACITY:
+                    await pipe.changed.park()
 
     async def wait_send_all_might_not_block(self) -> None:
         """Wait until there is room."""
@@ -74,14 +127,12 @@ class MemoryStream(trio.abc.HalfCloseableStream):
             self._check_open()
             if pipe.broken:
                 raise trio.BrokenResourceError("connection reset")
-            if pipe.buffer:
-                data = bytes(pipe.buffer[:max_bytes])
-                del pipe.buffer[: len(data)]
+            if data := pipe.take(max_bytes):
                 pipe.wake()
                 return data
-            if pipe.ended:
+            if pipe.at_end:
                 return b""
-            await pipe.changed.park()
+            await pipe.park()
 
     async def send_eof(self) -> None:
         """End this direction."""
@@ -117,16 +168,42 @@ class MemoryStream(trio.abc.HalfCloseableStream):
     @property
     def readable(self) -> bool:
         """Whether `receive_some` would return or raise at once."""
-        return bool(self._incoming.buffer) or self._incoming.ended or self._incoming.broken
+        return self._incoming.readable
+
+    def wake(self) -> None:
+        """Let whoever waits at either end look again."""
+        self._incoming.wake()
+        self._outgoing.wake()
 
     def _check_open(self) -> None:
         if self._closed:
             raise trio.ClosedResourceError("this stream is closed")
 
 
-def memory_stream_pair() -> tuple[MemoryStream, MemoryStream]:
-    """Make two connected ends."""
-    one, other = _Pipe(), _Pipe()
+@dataclass
+class Road:
+    """All connections to an address, as long as either end is in use, and how bytes travel on them."""
+
+    requests: Way = field(default_factory=Way)
+    answers: Way = field(default_factory=Way)
+    closed: bool = False
+    """Whether new connections are refused."""
+    streams: WeakValueDictionary[int, MemoryStream] = field(default_factory=WeakValueDictionary)
+    """By number, so that they come in order."""
+    count: int = 0
+
+    def connect(self) -> tuple[MemoryStream, MemoryStream]:
+        """Make a connection; return the client's end and the server's."""
+        client, server = memory_stream_pair(self.requests, self.answers)
+        for stream in (client, server):
+            self.count += 1
+            self.streams[self.count] = stream
+        return client, server
+
+
+def memory_stream_pair(there: Way | None = None, back: Way | None = None) -> tuple[MemoryStream, MemoryStream]:
+    """Make two connected ends; `there` is how bytes travel from the first to the second."""
+    one, other = _Pipe(back or Way()), _Pipe(there or Way())
     return MemoryStream(one, other), MemoryStream(other, one)
 
 
@@ -179,6 +256,7 @@ class MemoryNetwork:
 
     def __init__(self) -> None:
         self._bindings: dict[Address, MemoryBinding] = {}
+        self._roads: dict[Address, Road] = {}
         self._next_port = 40000
         self.on_connect: Callable[[Address, MemoryStream], MemoryStream] = lambda _, stream: stream
 
@@ -203,12 +281,19 @@ class MemoryNetwork:
     async def connect(self, address: Address) -> MemoryStream:
         """Connect. Raises ConnectionRefusedError when nobody listens or the queue is full."""
         await trio.lowlevel.checkpoint()
-        client, server = memory_stream_pair()
+        road = self.road(address)
+        client, server = road.connect()
         try:
+            if road.closed:
+                raise trio.WouldBlock  # noqa: TRY301 - as a full queue
             self._bindings[_resolve(address)].offer(server)
         except (KeyError, trio.WouldBlock):
             raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused") from None
         return self.on_connect(address, client)
+
+    def road(self, address: Address) -> Road:
+        """Return the way to an address, whether or not somebody listens there."""
+        return self._roads.setdefault(_resolve(address), Road())
 
     def is_readable(self, stream: trio.abc.Stream) -> bool:
         """See `Network.is_readable`."""

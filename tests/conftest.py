@@ -21,6 +21,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="sqlite",
         help="where the suites of the memory network keep their data",
     )
+    parser.addoption(
+        "--depth",
+        type=int,
+        default=1,
+        help="try so many times as many histories, others in every run (default: the same few)",
+    )
 
 
 @pytest.fixture(autouse=True)

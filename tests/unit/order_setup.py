@@ -115,11 +115,15 @@ class Gate:
 
 
 class FailingDatabase:
-    """A database whose next writes fail with `failures`, and that cannot be read while it is `unreadable`."""
+    """A database whose next writes fail with `failures`, and that cannot be read while it is `unreadable`.
+
+    Of the next `lost_answers` writes nobody hears that they are done.
+    """
 
     def __init__(self, database: OpenDatabase) -> None:
         self._database = database
         self.failures: deque[Error] = deque()
+        self.lost_answers = 0
         self.unreadable = False
 
     @property
@@ -138,7 +142,11 @@ class FailingDatabase:
     async def write(self, fn: Callable[[Transaction], T]) -> T:
         if self.failures:
             raise self.failures.popleft()
-        return await self._database.write(fn)
+        result = await self._database.write(fn)
+        if self.lost_answers:
+            self.lost_answers -= 1
+            raise OutcomeUnknown("storage-outcome-unknown")
+        return result
 
     def close(self) -> None:
         self._database.close()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import trio
 
+from ordermgmt.net.outbound import Response
 from ordermgmt.testing.harness import RunningSystem, running_system
 
 BOOK = {"category": "books", "code": "978-1617295959"}
@@ -55,9 +57,31 @@ async def test_of_updates_from_one_version_one_wins_and_the_others_give_back(
         assert await in_stock(system) == 10 - held
 
 
-async def test_buyers_of_the_last_pieces_get_them_once(tmp_path: Path, autojump_clock: trio.abc.Clock) -> None:
+async def test_two_hundred_buyers_of_the_last_ten_pieces(tmp_path: Path, autojump_clock: trio.abc.Clock) -> None:
+    answers: list[Response] = []
     async with running_system(tmp_path) as system:
         token = await system.order_token("alice-app")
-        orders = [{"name": f"Buyer {number}", "items": [{**BOOK, "qty": 1}]} for number in range(40)]
-        assert await at_once(system, "POST", "/order", token, orders) == [201] * 10 + [409] * 30
-        assert await in_stock(system) == 0
+
+        async def buy(number: int) -> None:
+            order = {"name": f"Buyer {number}", "items": [{**BOOK, "qty": 1}]}
+            answers.append(await system.request("order", "POST", "/order", token=token, json=order))
+
+        async with trio.open_nursery() as nursery:
+            for number in range(200):
+                nursery.start_soon(buy, number)
+        assert Counter(answer.status for answer in answers) == {201: 10, 409: 190}
+        for answer in answers:
+            if answer.status == 409:
+                assert answer.headers["content-type"] == "application/problem+json"
+                problem = msgspec.json.decode(answer.content)
+                assert problem["type"] == "urn:ordermgmt:problem:out-of-stock"
+                assert BOOK.items() <= problem.items()
+                assert (problem["available"], problem["requested"]) == (0, 1)
+        left = await system.request("gateway", "GET", "/inventory/books/978-1617295959")
+        assert msgspec.json.decode(left.content)["qty"] == 0
+        places = {answer.headers["location"] for answer in answers if answer.status == 201}
+        assert len(places) == 10
+        assert (
+            len(msgspec.json.decode((await system.request("order", "GET", "/order", token=token)).content)["orders"])
+            == 10
+        )

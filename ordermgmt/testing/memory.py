@@ -107,10 +107,9 @@ class MemoryStream(trio.abc.HalfCloseableStream):
                     pipe.put(view[:room])
                     view = view[room:]
                     pipe.wake()
-                if not view:
+                if not view or pipe.way.lossy:
                     return
-                if len(pipe.buffer) == CAPACITY:
-                    await pipe.changed.park()
+                await pipe.changed.park()
 
     async def wait_send_all_might_not_block(self) -> None:
         """Wait until there is room."""

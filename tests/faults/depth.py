@@ -34,6 +34,6 @@ def sized(config: pytest.Config, *, examples: int) -> Callable[[F], F]:
 @contextmanager
 def folder_in_memory() -> Iterator[Path]:
     """Make a folder that costs no disk where there is one: no history here ends with the power."""
-    memory = "/dev/shm"
+    memory = "/dev/shm"  # noqa: S108 - the folder in it is ours alone
     with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as name:
         yield Path(name)

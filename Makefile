@@ -34,9 +34,9 @@ test: lint types  ## all checks
 	@$(SAY_USER)
 	$(BIN)/pytest $(TESTS)
 
-test-postgres: $(VENV)/.dev  ## the tests of whole suites once more, with their data in PostgreSQL
+test-postgres: $(VENV)/.dev  ## the tests of whole suites and of orders once more, with their data in PostgreSQL
 	@$(SAY_USER)
-	$(BIN)/pytest --database=postgres tests/contract tests/faults
+	$(BIN)/pytest --database=postgres tests/contract tests/faults $(wildcard tests/unit/test_order_*.py)
 
 # PostgreSQL does not run as root. The package that brings it makes a user for that, which nobody should find unawares.
 SAY_USER = if [ "$$(id -u)" = 0 ] && [ -z "$$ORDERMGMT_TEST_POSTGRES" ] && ! id pgserver >/dev/null 2>&1; then \

@@ -1,20 +1,20 @@
-"""Two replicas at full speed over real threads: whoever wins, stock and orders agree."""
+"""Two replicas at full speed over real threads, on each engine: whoever wins, stock and orders agree."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from random import Random
 
 import trio
 
 from ordermgmt.clock import SystemClock
+from ordermgmt.storage import Location
 from ordermgmt.threads import WorkerThreads
 from tests.unit.order_setup import ADMIN, ALICE, Replica, create, opened_stock, replica, result, update
 
 WORKERS, ROUNDS, IDS = 8, 15, ("1", "2", "3")
 
 
-async def test_a_rush_on_three_orders(tmp_path: Path) -> None:
+async def test_a_rush_on_three_orders(location: Location) -> None:
     seen: set[tuple[int, str]] = set()
 
     async def work(one: Replica, chance: Random) -> None:
@@ -30,9 +30,9 @@ async def test_a_rush_on_three_orders(tmp_path: Path) -> None:
     clock, threads = SystemClock(), WorkerThreads()
     with trio.fail_after(50):
         async with (
-            opened_stock(tmp_path, clock, threads) as inventory,
-            replica(tmp_path, inventory, clock, seed=1, threads=threads) as one,
-            replica(tmp_path, inventory, clock, seed=2, threads=threads) as other,
+            opened_stock(location, clock, threads) as inventory,
+            replica(location, inventory, clock, seed=1, threads=threads) as one,
+            replica(location, inventory, clock, seed=2, threads=threads) as other,
         ):
             async with trio.open_nursery() as nursery:
                 for number in range(WORKERS):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 from random import Random
@@ -21,7 +21,8 @@ from ordermgmt.inventory.operations import Inventory
 from ordermgmt.order.contract import CreateOrder, Item, UpdateOrder
 from ordermgmt.order.domain import Actor
 from ordermgmt.order.operations import Done, Orders
-from ordermgmt.storage import OpenDatabase, Transaction, open_database
+from ordermgmt.storage import Location, OpenDatabase, PostgresSchema, Transaction, open_database
+from ordermgmt.testing import harness
 from ordermgmt.testing.clocks import VirtualClock
 from ordermgmt.threads import InlineThreads, Threads
 
@@ -178,16 +179,25 @@ class Replica:
         return [state for (state,) in await self.rows("SELECT state FROM journal ORDER BY created_at, id")]
 
 
+def place(where: Location, service: str) -> Location:
+    """Return where a service keeps its data: in a file in the folder, or in a schema of the database."""
+    if isinstance(where, PostgresSchema):
+        return replace(where, schema=service)
+    dsn = harness.default_database(where)
+    return PostgresSchema(dsn, service) if dsn else where / f"{service}.sqlite"
+
+
 @asynccontextmanager
-async def opened_stock(folder: Path, clock: Clock, threads: Threads | None = None) -> AsyncIterator[Inventory]:
+async def opened_stock(where: Location, clock: Clock, threads: Threads | None = None) -> AsyncIterator[Inventory]:
     migrations = files("ordermgmt.inventory") / "migrations"
-    async with open_database(folder / "inventory.sqlite", migrations, threads=InlineThreads(), clock=clock) as database:
+    at = place(where, "inventory")
+    async with open_database(at, migrations, threads=threads or InlineThreads(), clock=clock) as database:
         yield Inventory(database)
 
 
 @asynccontextmanager
 async def replica(
-    folder: Path,
+    where: Location,
     inventory: Inventory,
     clock: Clock,
     *,
@@ -195,10 +205,10 @@ async def replica(
     threads: Threads | None = None,
     hop: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
 ) -> AsyncIterator[Replica]:
-    """Run an order service over the files in `folder`; leaving the block ends it as a crash would."""
+    """Run an order service over what is in `where`; leaving the block ends it as a crash would."""
     migrations = files("ordermgmt.order") / "migrations"
     async with (
-        open_database(folder / "order.sqlite", migrations, threads=threads or InlineThreads(), clock=clock) as file,
+        open_database(place(where, "orders"), migrations, threads=threads or InlineThreads(), clock=clock) as file,
         trio.open_nursery() as nursery,
     ):
         stock, database = Stock(inventory, clock), FailingDatabase(file)

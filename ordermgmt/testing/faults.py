@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from typing import Literal
 
 from ordermgmt.net import Address
-from ordermgmt.testing.memory import MemoryNetwork, Road, Way
+from ordermgmt.testing.memory import MemoryNetwork, Road
+from ordermgmt.testing.memory_stream import Way
 
 __all__ = ["Direction", "cut", "delay", "lose", "refuse", "stall"]
 

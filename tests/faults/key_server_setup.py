@@ -17,7 +17,8 @@ from ordermgmt.net import Address
 from ordermgmt.net.outbound import Response
 from ordermgmt.security.keys import SigningKey
 from ordermgmt.testing.harness import RunningSystem, running_system
-from ordermgmt.testing.memory import MemoryNetwork, MemoryStream
+from ordermgmt.testing.memory import MemoryNetwork
+from ordermgmt.testing.memory_stream import MemoryStream
 
 ISSUER = "https://id.test"
 ADDRESS = Address("id.test", 443)

@@ -14,7 +14,8 @@ from ordermgmt.net import Address
 from ordermgmt.security import jwks
 from ordermgmt.security.jwk_set import MAX_DOCUMENT
 from ordermgmt.testing.harness import running_system
-from ordermgmt.testing.memory import CAPACITY, MemoryNetwork, MemoryStream
+from ordermgmt.testing.memory import MemoryNetwork
+from ordermgmt.testing.memory_stream import CAPACITY, MemoryStream
 from tests.faults.key_server_setup import (
     FAULTS,
     KEY,

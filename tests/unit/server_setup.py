@@ -13,7 +13,8 @@ from ordermgmt.errors import Conflict, Unavailable
 from ordermgmt.net import Address
 from ordermgmt.net.app import App, new_app, read_json
 from ordermgmt.net.server import serve
-from ordermgmt.testing.memory import CAPACITY, MemoryNetwork, MemoryStream
+from ordermgmt.testing.memory import MemoryNetwork
+from ordermgmt.testing.memory_stream import CAPACITY, MemoryStream
 
 HERE = Address("127.0.0.1", 80)
 

@@ -13,7 +13,8 @@ from ordermgmt.inventory.client import InventoryClient
 from ordermgmt.inventory.contract import Batch, Line, Operation
 from ordermgmt.net import Address
 from ordermgmt.net.outbound import HttpClient, Interrupted, Response, open_client
-from ordermgmt.testing.memory import MemoryNetwork, MemoryStream
+from ordermgmt.testing.memory import MemoryNetwork
+from ordermgmt.testing.memory_stream import MemoryStream
 
 HERE = Address("127.0.0.1", 9091)
 TOKEN = "made-up"

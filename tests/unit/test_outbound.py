@@ -15,7 +15,8 @@ from ordermgmt.net.outbound import HttpClient, Interrupted, Unreachable, open_cl
 from ordermgmt.pki import files as pki
 from ordermgmt.security.tls import client_tls, load_credential, server_context
 from ordermgmt.testing.clocks import VirtualClock
-from ordermgmt.testing.memory import MemoryNetwork, MemoryStream
+from ordermgmt.testing.memory import MemoryNetwork
+from ordermgmt.testing.memory_stream import MemoryStream
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 Handler = Callable[[MemoryStream], Awaitable[None]]

@@ -15,7 +15,7 @@ import trustme
 
 from ordermgmt.net.limits import Limits
 from ordermgmt.net.server import ACCEPT_PAUSE, serve
-from ordermgmt.testing.memory import MemoryStream, memory_stream_pair
+from ordermgmt.testing.memory_stream import MemoryStream, memory_stream_pair
 from tests.unit.server_setup import get, read_answer, read_to_end, sample_app, serving
 
 

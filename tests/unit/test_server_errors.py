@@ -7,7 +7,7 @@ import trio
 
 from ordermgmt.errors import Conflict
 from ordermgmt.net.app import one_error
-from ordermgmt.testing.memory import MemoryStream
+from ordermgmt.testing.memory_stream import MemoryStream
 from tests.unit.server_setup import get, read_to_end, sample_app, serving
 
 

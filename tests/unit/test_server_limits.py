@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from ordermgmt.net.connection import Limits
-from ordermgmt.testing.memory import CAPACITY, MemoryStream
+from ordermgmt.testing.memory_stream import CAPACITY, MemoryStream
 from tests.unit.server_setup import get, read_answer, read_to_end, sample_app, serving
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]

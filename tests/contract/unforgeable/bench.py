@@ -22,7 +22,8 @@ from ordermgmt.pki import files as pki
 from ordermgmt.security.tls import load_credential, server_context
 from ordermgmt.testing.clocks import VirtualClock
 from ordermgmt.testing.harness import RunningSystem, running_system
-from ordermgmt.testing.memory import MemoryBinding, MemoryNetwork, MemoryStream
+from ordermgmt.testing.memory import MemoryBinding, MemoryNetwork
+from ordermgmt.testing.memory_stream import MemoryStream
 from tests.contract.unforgeable import issuers
 from tests.contract.unforgeable.forging import Row, Sent, Token, unb64
 

@@ -153,3 +153,4 @@ def test_a_corrupt_database_is_named(service: str, prepared: Path) -> None:
     code, line = fail(prepared, changes={"ORDERMGMT_SUITE_DATA": data.name})
     assert code == 1
     assert f"{service} cannot start: cannot use the database {data.name}/{service}.sqlite" in line
+    assert "; `ordermgmt restore` puts a backup in its place" in line

@@ -16,7 +16,7 @@ ARGS ?=
 # Options of pytest: make test TESTS="tests/unit -k tokens"
 TESTS ?=
 
-.PHONY: setup run demo guide test test-postgres bench-tokens bench-orders crash-test lint types format lock clean mutation
+.PHONY: setup run demo guide test test-postgres bench-tokens bench-orders crash-test lint types format lock clean mutation stateful
 
 setup: $(VENV)/.dev  ## everything for work on the project
 
@@ -30,9 +30,19 @@ demo: $(VENV)/.run  ## walk the story with live tokens, against a running suite
 guide: $(VENV)/.run  ## replay the guide's exchanges, against `make run ARGS=--guide`
 	@PATH="$(CURDIR)/$(BIN):$$PATH" scripts/guide.sh
 
-test: lint types  ## all checks
+test: $(VENV)/.dev  ## all checks
 	@$(SAY_USER)
+	@$(MAKE) --no-print-directory -j2 lint types
+ifeq ($(TESTS),)
+	$(BIN)/pytest -n 2 --dist loadgroup -m 'not slow and not serial'
+	$(BIN)/pytest -m 'serial and not slow'
+else
 	$(BIN)/pytest $(TESTS)
+endif
+
+DEPTH ?= 20
+stateful: $(VENV)/.dev  ## many histories of orders and stock, others in every run: make stateful DEPTH=100
+	$(BIN)/pytest --depth=$(DEPTH) tests/faults/test_journal_histories.py tests/faults/test_service_histories.py
 
 test-postgres: $(VENV)/.dev  ## the tests of whole suites and of orders once more, with their data in PostgreSQL
 	@$(SAY_USER)

@@ -29,6 +29,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests that share the server in one process, of however many there are."""
+    for item in items:
+        function = item if isinstance(item, pytest.Function) else None
+        where = getattr(getattr(function, "callspec", None), "params", {}).get("location")
+        if where == "postgres" or (function is not None and "postgres" in function.fixturenames):
+            item.add_marker(pytest.mark.xdist_group("postgres"))
+
+
 @pytest.fixture(autouse=True)
 def database_of_suites(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let whole suites use what `--database` says: one database for each folder."""

@@ -20,6 +20,8 @@ from tests.faults import attacks_handshake, attacks_http1, attacks_http2
 from tests.faults.attacker import TRANSPORTS, Attacker, Transport
 from tests.faults.victims import DRAIN, PATIENCE, PROMPT, Resources, Victim, Victims
 
+pytestmark = pytest.mark.serial
+
 Attack = Callable[[Attacker], None]
 Harm = Literal["dies", "starves", "hangs"]
 

@@ -10,6 +10,8 @@ import pytest
 from tests.faults.attacker import TRANSPORTS, Attacker, Transport
 from tests.faults.victims import DRAIN, PROMPT, Victim, Victims
 
+pytestmark = pytest.mark.serial
+
 Moment = Literal["before the handshake", "after the handshake", "without TLS"]
 
 CROWDS: dict[Moment, tuple[Transport, int]] = {

@@ -13,6 +13,8 @@ import pytest
 from tests.faults.attacker import HELLO, TRANSPORTS, Transport, receive_all
 from tests.faults.victims import Victims
 
+pytestmark = pytest.mark.serial
+
 POST = b"POST /echo HTTP/1.1\r\nHost: localhost\r\n"
 CHUNKED = b"Transfer-Encoding: chunked\r\n"
 BODY = b"5\r\nhello\r\n0\r\n\r\n"

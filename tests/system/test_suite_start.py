@@ -6,7 +6,11 @@ import stat
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.system.processes import suite
+
+pytestmark = pytest.mark.serial
 
 SERVICES = ["sts", "inventory", "order", "gateway"]
 READY_WITHIN = 2.0

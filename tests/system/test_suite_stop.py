@@ -13,6 +13,8 @@ import pytest
 
 from tests.system.processes import PATIENCE, SuiteProcess, connect, is_refused, suite, wait_until
 
+pytestmark = pytest.mark.serial
+
 DRAIN = 10.0
 """The drain deadline that the suite has by default, in seconds."""
 

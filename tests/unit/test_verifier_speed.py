@@ -6,6 +6,8 @@ import pytest
 
 from benchmarks.tokens import ALGORITHMS, Cost, measure
 
+pytestmark = pytest.mark.serial
+
 MAX_HIT = 10.0
 """Microseconds."""
 MAX_RATIO = 2.0

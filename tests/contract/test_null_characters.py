@@ -75,11 +75,11 @@ async def test_it_is_refused_everywhere(
         for grant in GRANTS:
             answer = await system.token_request(grant)
             assert answer.status in {400, 401}, (grant, answer)
-        token = tokens["order"].encode()
+        bearer = tokens["order"].encode()
         for header in (b"Idempotency-Key: a\0b", b'If-Match: "\0"', b"Authorization: Bearer \0", b"X-\0: a"):
             head = b"DELETE /order/good HTTP/1.1\r\nHost: localhost\r\n%s\r\n" % header
             if b"Authorization" not in header:
-                head += b"Authorization: Bearer %s\r\n" % token
+                head += b"Authorization: Bearer %s\r\n" % bearer
             assert await raw(system, head + b"\r\n") in {400, 401}, header
         answer = await system.request("order", "GET", "/order/good")
         assert json.loads(answer.content)["name"] in {"One", "a"}

@@ -182,9 +182,9 @@ class Replica:
 def place(where: Location, service: str) -> Location:
     """Return where a service keeps its data: in a file in the folder, or in a schema of the database."""
     if isinstance(where, PostgresSchema):
-        return replace(where, schema=service)
+        return replace(where, schema=f"{service}_data")
     dsn = harness.default_database(where)
-    return PostgresSchema(dsn, service) if dsn else where / f"{service}.sqlite"
+    return PostgresSchema(dsn, f"{service}_data") if dsn else where / f"{service}.sqlite"
 
 
 @asynccontextmanager
@@ -208,7 +208,7 @@ async def replica(
     """Run an order service over what is in `where`; leaving the block ends it as a crash would."""
     migrations = files("ordermgmt.order") / "migrations"
     async with (
-        open_database(place(where, "orders"), migrations, threads=threads or InlineThreads(), clock=clock) as file,
+        open_database(place(where, "order"), migrations, threads=threads or InlineThreads(), clock=clock) as file,
         trio.open_nursery() as nursery,
     ):
         stock, database = Stock(inventory, clock), FailingDatabase(file)

@@ -82,7 +82,7 @@ COPIES = (
 def main(names: Sequence[str] = ()) -> int:
     """Test each copy, or those with these names; return 0 if it is found wrong what is wrong, and nothing else."""
     chosen = [one for one in COPIES if not names or one.name in names]
-    bad = not chosen or len(chosen) < len(names)
+    bad = int(not chosen or len(chosen) < len(names))
     for one in chosen:
         began = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="weakened-") as name:

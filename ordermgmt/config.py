@@ -32,6 +32,9 @@ PREFIX = "ORDERMGMT_"
 NOT_SETTINGS = frozenset({"ORDERMGMT_CONFIG", "ORDERMGMT_TEST_POSTGRES"})
 
 
+Lifetime = Annotated[int, msgspec.Meta(ge=1)]
+
+
 class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A section of the file: every setting has a default, and no other setting exists."""
 
@@ -97,6 +100,20 @@ class StsConfig(Section, frozen=True):
     """Seconds that a JWT from a token exchange, or for a client's own use, is good for."""
     bound_token_lifetime: int = 600
     """Seconds that a certificate-bound JWT of a service is good for."""
+    authorization_code_lifetime: Lifetime = 60
+    """Seconds in which a client has to use an authorization code."""
+    authorization_request_lifetime: Lifetime = 600
+    """Seconds that a user may take to log in and to consent."""
+    refresh_token_idle_lifetime: Lifetime = 14 * 86400
+    """Seconds that a refresh token is good for if it is not used."""
+    refresh_token_lifetime: Lifetime = 90 * 86400
+    """Seconds after which a user has to log in again, however often the tokens are refreshed."""
+    refresh_token_grace: Annotated[int, msgspec.Meta(ge=0, le=60)] = 10
+    """Seconds in which a refresh token may be used again because the answer to its first use was lost."""
+    session_idle_lifetime: Lifetime = 8 * 3600
+    """Seconds after which a session ends if it is not used."""
+    session_lifetime: Lifetime = 24 * 3600
+    """Seconds after a login at which its session ends, used or not."""
 
 
 class IssuerConfig(Section, frozen=True):

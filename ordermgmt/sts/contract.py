@@ -12,15 +12,23 @@ import msgspec
 __all__ = [
     "ACCESS_TOKEN_TYPE",
     "AUDIENCES",
+    "AUTHORIZE_PATH",
     "CLIENT_CREDENTIALS",
+    "CONSENT_PATH",
     "GUIDE_JWKS_PATH",
+    "INTROSPECT_PATH",
     "JWKS_PATH",
     "JWT_TYPE",
+    "LOGIN_PATH",
     "METADATA_PATH",
+    "OPENID_METADATA_PATH",
     "ORDER_SCOPES",
+    "REVOKE_PATH",
     "SERVICE_SCOPES",
+    "SESSION_COOKIE",
     "TOKEN_EXCHANGE",
     "TOKEN_PATH",
+    "USERINFO_PATH",
     "Audience",
     "ErrorResponse",
     "OAuthError",
@@ -34,6 +42,17 @@ TOKEN_PATH = "/oauth2/token"  # noqa: S105 a path
 JWKS_PATH = "/oauth2/jwks"
 METADATA_PATH = "/.well-known/oauth-authorization-server"
 GUIDE_JWKS_PATH = "/guide/jwks"
+OPENID_METADATA_PATH = "/.well-known/openid-configuration"
+AUTHORIZE_PATH = "/oauth2/authorize"
+INTROSPECT_PATH = "/oauth2/introspect"
+REVOKE_PATH = "/oauth2/revoke"
+USERINFO_PATH = "/oauth2/userinfo"
+LOGIN_PATH = "/login"
+CONSENT_PATH = "/consent"
+"""Pages for a user: `?request=<id>` says which authorization request waits for it."""
+
+SESSION_COOKIE = "__Host-sts-session"
+"""Secure; HttpOnly; SameSite=Lax; Path=/ (RFC 6265bis). Its name is not another service's: ports share cookies."""
 
 CLIENT_CREDENTIALS = "client_credentials"
 TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105 a name (RFC 8693 section 2.1)

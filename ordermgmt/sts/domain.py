@@ -44,6 +44,10 @@ class Authority:
     """Thumbprint of the certificate that a bearer has to prove (RFC 8705 section 3.1). Empty: of none."""
     user: UserDetails | None = None
     """None when the subject is a client."""
+    sid: str = ""
+    """The session that it came of. Empty: of none."""
+    family: str = ""
+    """The family of tokens that it belongs to. Empty: to none."""
 
     def narrowed(
         self,
@@ -96,6 +100,8 @@ class Authority:
             claims["scope"] = " ".join(sorted(self.scopes))
         if self.actors:
             claims["act"] = _nested(self.actors)
+        if self.sid:
+            claims["sid"] = self.sid
         if self.bound_to:
             claims["cnf"] = {"x5t#S256": self.bound_to}
         if self.user is not None:

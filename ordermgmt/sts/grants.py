@@ -37,9 +37,10 @@ from ordermgmt.sts.contract import (
 from ordermgmt.sts.domain import Authority, choose_target, exchange, for_itself
 from ordermgmt.sts.mint import Issued, Mint
 from ordermgmt.sts.registration import Client
+from ordermgmt.sts.rules import Rules
 from ordermgmt.sts.token_request import TokenRequest
 
-__all__ = ["AUTH_METHODS", "GRANT_TYPES", "Rules", "Snapshot", "decide"]
+__all__ = ["AUTH_METHODS", "GRANT_TYPES", "Snapshot", "decide"]
 
 AUTH_METHODS = ("client_secret_basic", "tls_client_auth")
 GRANT_TYPES = (CLIENT_CREDENTIALS, TOKEN_EXCHANGE)
@@ -51,17 +52,6 @@ _DESCRIPTIONS: Mapping[str, str] = {
 }
 _NOBODY = hashlib.sha256().hexdigest()
 """What the secret of an unknown client is compared with, so that the answer takes the same time."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What is configured. Lifetimes are in seconds; `resources` maps URIs to audiences (RFC 8707)."""
-
-    issuer: str
-    access_token_lifetime: int
-    exchanged_token_lifetime: int
-    bound_token_lifetime: int
-    resources: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,10 +20,10 @@ from ordermgmt.storage import Database, OpenDatabase, open_database, storage_fig
 from ordermgmt.sts.app import MAX_BODY, create_app
 from ordermgmt.sts.contract import AUDIENCES, service_resource
 from ordermgmt.sts.demo import install_demo, uninstall_demo
-from ordermgmt.sts.grants import Rules
 from ordermgmt.sts.mint import Mint
 from ordermgmt.sts.operations import TokenService, metadata
 from ordermgmt.sts.registration import system_clients
+from ordermgmt.sts.rules import Rules
 from ordermgmt.sts.signing_key import open_signing_key
 from ordermgmt.telemetry.metrics import Figure
 
@@ -68,6 +68,13 @@ async def _open_operations(context: ServiceContext, database: Database) -> Token
         access_token_lifetime=config.access_token_lifetime,
         exchanged_token_lifetime=config.exchanged_token_lifetime,
         bound_token_lifetime=config.bound_token_lifetime,
+        authorization_code_lifetime=config.authorization_code_lifetime,
+        authorization_request_lifetime=config.authorization_request_lifetime,
+        refresh_token_idle_lifetime=config.refresh_token_idle_lifetime,
+        refresh_token_lifetime=config.refresh_token_lifetime,
+        refresh_token_grace=config.refresh_token_grace,
+        session_idle_lifetime=config.session_idle_lifetime,
+        session_lifetime=config.session_lifetime,
         resources=public | {service_resource(domain, name): name for name in AUDIENCES},
     )
     return TokenService(database, Mint(key, runtime.entropy), rules, system_clients(domain), runtime.clock)

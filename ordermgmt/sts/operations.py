@@ -17,9 +17,10 @@ from ordermgmt.sts.contract import (
     TokenResponse,
     is_opaque_token,
 )
-from ordermgmt.sts.grants import AUTH_METHODS, GRANT_TYPES, Rules, Snapshot, decide
+from ordermgmt.sts.grants import AUTH_METHODS, GRANT_TYPES, Snapshot, decide
 from ordermgmt.sts.mint import Mint, token_digest
 from ordermgmt.sts.registration import Client
+from ordermgmt.sts.rules import Rules
 from ordermgmt.sts.token_request import TokenRequest
 
 __all__ = ["TokenService", "metadata"]

@@ -18,13 +18,14 @@ _RESERVED = frozenset({"gateway", "order", "inventory", "sts", "operator"})
 class Client:
     """A client as registered: the most that it may ever ask for.
 
-    It authenticates either with a secret, known by its digest, or with a certificate, known by its one URI.
+    It authenticates either with a secret, known by its digest, or with a certificate, known by its one URI; a public
+    one does not authenticate (RFC 6749 section 2.1).
     """
 
     id: str
     grants: frozenset[str]
     scopes: frozenset[str]
-    """What it may do for itself."""
+    """What it may do for itself, or for the users that it sends here."""
     targets: frozenset[str] = frozenset()
     """Audiences of JWTs for itself."""
     exchange_targets: frozenset[str] = frozenset()
@@ -35,6 +36,18 @@ class Client:
     """SHA-256 of its secret, in hex."""
     certificate_uri: str = ""
     """The URI that its certificate has to name (RFC 8705 section 2.1.2, `tls_client_auth_san_uri`)."""
+    public: bool = False
+    name: str = ""
+    """What users get to see of it. Empty: its id."""
+    redirect_uris: frozenset[str] = frozenset()
+    """Where users may be sent back to, each exactly so. Without any it cannot ask for authorization."""
+    post_logout_redirect_uris: frozenset[str] = frozenset()
+    """Where users may be sent after they have logged out."""
+
+    @property
+    def title(self) -> str:
+        """What to call it before a user."""
+        return self.name or self.id
 
 
 @dataclass(frozen=True, slots=True)

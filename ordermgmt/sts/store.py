@@ -19,9 +19,13 @@ __all__ = [
     "end_all_sessions",
     "find_access_token",
     "find_client",
+    "find_user",
+    "names_of",
     "put_demo",
+    "remove_access_token",
     "remove_demo",
     "save_access_token",
+    "text_of",
 ]
 
 PURGE = 64
@@ -69,20 +73,37 @@ def add_first_key(transaction: Transaction, key: StoredKey) -> StoredKey:
 def find_client(transaction: Transaction, client_id: str) -> Client | None:
     """Return a client that is registered and not disabled."""
     rows = transaction.execute(
-        "SELECT grants, scopes, targets, default_audience, secret_digest FROM clients WHERE id = ? AND disabled = 0",
+        "SELECT grants, scopes, targets, default_audience, secret_digest, certificate_uri, public, name, redirect_uris,"
+        " post_logout_redirect_uris FROM clients WHERE id = ? AND disabled = 0",
         (client_id,),
     ).rows
     if not rows:
         return None
-    grants, scopes, targets, default_audience, secret_digest = rows[0]
+    grants, scopes, targets, default_audience, secret_digest, certificate_uri, public, name, uris, logout_uris = rows[0]
     return Client(
         id=client_id,
-        grants=_set(grants),
-        scopes=_set(scopes),
-        targets=_set(targets),
+        grants=names_of(grants),
+        scopes=names_of(scopes),
+        targets=names_of(targets),
         default_audience=default_audience,
         secret_digest=secret_digest,
+        certificate_uri=certificate_uri,
+        public=bool(public),
+        name=name,
+        redirect_uris=names_of(uris),
+        post_logout_redirect_uris=names_of(logout_uris),
     )
+
+
+def find_user(transaction: Transaction, name: str) -> StoredUser | None:
+    """Return a user that exists and is not disabled, for whoever checks its password."""
+    rows = transaction.execute(
+        "SELECT full_name, roles, scopes, password_digest FROM users WHERE name = ? AND disabled = 0", (name,)
+    ).rows
+    if not rows:
+        return None
+    full_name, roles, scopes, password_digest = rows[0]
+    return StoredUser(name, UserDetails(full_name, tuple(roles.split())), names_of(scopes), password_digest)
 
 
 def save_access_token(transaction: Transaction, digest: str, authority: Authority, issued_at: int) -> None:
@@ -93,39 +114,53 @@ def save_access_token(transaction: Transaction, digest: str, authority: Authorit
         (issued_at, PURGE),
     )
     transaction.execute(
-        "INSERT INTO access_tokens (digest, client_id, user_name, scopes, audience, issued_at, expires_at)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO access_tokens (digest, client_id, user_name, scopes, audience, issued_at, expires_at, sid,"
+        " family_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             digest,
             authority.client_id,
             authority.subject if authority.user is not None else None,
-            _text(authority.scopes),
+            text_of(authority.scopes),
             authority.audience,
             issued_at,
             authority.expires_at,
+            authority.sid,
+            authority.family or None,
         ),
     )
 
 
+def remove_access_token(transaction: Transaction, digest: str) -> None:
+    """Forget an opaque token, so that it is good for nothing."""
+    transaction.execute("DELETE FROM access_tokens WHERE digest = ?", (digest,))
+
+
 def find_access_token(transaction: Transaction, digest: str, issuer: str) -> Authority | None:
-    """Return what an opaque token says, expired or not; None if it, its client or its user is not good any more."""
+    """Return what an opaque token says, expired or not.
+
+    None if it, its client or its user is not good any more, or its family or session was ended.
+    """
     rows = transaction.execute(
-        "SELECT t.client_id, t.user_name, t.scopes, t.audience, t.expires_at, u.full_name, u.roles"
+        "SELECT t.client_id, t.user_name, t.scopes, t.audience, t.expires_at, t.sid, t.family_id, u.full_name, u.roles"
         " FROM access_tokens t JOIN clients c ON c.id = t.client_id LEFT JOIN users u ON u.name = t.user_name"
-        " WHERE t.digest = ? AND c.disabled = 0 AND (t.user_name IS NULL OR u.disabled = 0)",
+        " LEFT JOIN token_families f ON f.id = t.family_id LEFT JOIN sessions s ON s.sid = t.sid"
+        " WHERE t.digest = ? AND c.disabled = 0 AND (t.user_name IS NULL OR u.disabled = 0)"
+        " AND f.ended_at IS NULL AND s.ended_at IS NULL",
         (digest,),
     ).rows
     if not rows:
         return None
-    client_id, user_name, scopes, audience, expires_at, full_name, roles = rows[0]
+    client_id, user_name, scopes, audience, expires_at, sid, family, full_name, roles = rows[0]
     return Authority(
         issuer=issuer,
         subject=client_subject(client_id) if user_name is None else user_name,
-        scopes=_set(scopes),
+        scopes=names_of(scopes),
         audience=audience,
         expires_at=expires_at,
         client_id=client_id,
         user=None if user_name is None else UserDetails(full_name, tuple(roles.split())),
+        sid=sid,
+        family=family or "",
     )
 
 
@@ -149,16 +184,20 @@ def put_demo(
     """Add the demo clients and users, or give them new secrets. Others of the same names are left alone."""
     for client in clients:
         transaction.execute(
-            "INSERT INTO clients (id, secret_digest, grants, scopes, targets, default_audience, demo)"
-            " VALUES (?, ?, ?, ?, ?, ?, 1)"
+            "INSERT INTO clients (id, secret_digest, grants, scopes, targets, default_audience, public, name,"
+            " redirect_uris, post_logout_redirect_uris, demo) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)"
             " ON CONFLICT (id) DO UPDATE SET secret_digest = excluded.secret_digest WHERE clients.demo = 1",
             (
                 client.id,
                 client.secret_digest,
-                _text(client.grants),
-                _text(client.scopes),
-                _text(client.targets),
+                text_of(client.grants),
+                text_of(client.scopes),
+                text_of(client.targets),
                 client.default_audience,
+                int(client.public),
+                client.name,
+                text_of(client.redirect_uris),
+                text_of(client.post_logout_redirect_uris),
             ),
         )
     for user in users:
@@ -169,7 +208,7 @@ def put_demo(
                 user.name,
                 user.details.name,
                 " ".join(user.details.roles),
-                _text(user.scopes),
+                text_of(user.scopes),
                 user.password_digest,
             ),
         )
@@ -190,9 +229,11 @@ def remove_demo(transaction: Transaction) -> None:
         transaction.execute(statement)
 
 
-def _set(text: str) -> frozenset[str]:
+def names_of(text: str) -> frozenset[str]:
+    """Read a list of scopes, grants, URIs or the like."""
     return frozenset(text.split())
 
 
-def _text(names: Iterable[str]) -> str:
+def text_of(names: Iterable[str]) -> str:
+    """Write such a list."""
     return " ".join(sorted(names))

@@ -27,10 +27,10 @@ from ordermgmt.sts import store
 from ordermgmt.sts.app import create_app
 from ordermgmt.sts.contract import AUDIENCES, CLIENT_CREDENTIALS, ORDER_SCOPES, TOKEN_PATH, service_resource
 from ordermgmt.sts.domain import Authority
-from ordermgmt.sts.grants import Rules
 from ordermgmt.sts.mint import Mint, token_digest
 from ordermgmt.sts.operations import TokenService, metadata
 from ordermgmt.sts.registration import Client, UserDetails, system_clients
+from ordermgmt.sts.rules import Rules
 from ordermgmt.sts.signing_key import open_signing_key
 from ordermgmt.sts.store import StoredUser
 from ordermgmt.threads import InlineThreads

@@ -22,6 +22,8 @@ class Principal(msgspec.Struct, frozen=True):
     full_name: str | None = None
     roles: tuple[str, ...] = ()
     jti: str | None = None
+    sid: str | None = None
+    """The session at the issuer that the token came of."""
     expires_at: float = 0.0
     """Seconds since 1970."""
     bound: bool = False

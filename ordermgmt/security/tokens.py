@@ -258,6 +258,7 @@ def _read_claims(payload: Mapping[str, Any], trust: TrustedIssuer) -> SignedClai
         full_name=claims.read_text(payload, "name"),
         roles=claims.read_texts(payload, "roles"),
         jti=claims.read_text(payload, "jti"),
+        sid=claims.read_text(payload, "sid"),
         expires_at=expires_at,
         bound=confirmation is not None,
     )

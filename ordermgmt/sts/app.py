@@ -4,24 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import parse_qsl
 
 from quart import Response, request
 
-from ordermgmt.errors import InvalidRequest, Unauthenticated, UnsupportedMediaType
+from ordermgmt.errors import InvalidRequest, UnsupportedMediaType
 from ordermgmt.net.app import App, json_response, new_app, read_form
-from ordermgmt.security.guard import Guard, public
+from ordermgmt.security.guard import Guard, current_principal, public, require
 from ordermgmt.security.peer import Peer
 from ordermgmt.security.principal import Principal
+from ordermgmt.sts.authorize import Authorizations
 from ordermgmt.sts.contract import (
+    AUTHORIZE_PATH,
     GUIDE_JWKS_PATH,
+    INTROSPECT_PATH,
     INVALID_REQUEST,
     JWKS_PATH,
-    METADATA_PATH,
+    REVOKE_PATH,
+    SESSION_COOKIE,
     TOKEN_PATH,
+    USERINFO_PATH,
     ErrorResponse,
     OAuthError,
 )
-from ordermgmt.sts.operations import TokenService
+from ordermgmt.sts.operations import TokenService, claims_of
+from ordermgmt.sts.sessions import Sessions
 from ordermgmt.sts.token_request import TokenRequest, read_token_request
 
 __all__ = ["MAX_BODY", "create_app"]
@@ -33,42 +40,93 @@ PUBLIC = {"cache-control": "public, max-age=300"}
 
 
 def create_app(
-    operations: TokenService, metadata: Mapping[str, Any], *, guide_jwks: Mapping[str, Any] | None = None
+    tokens: TokenService,
+    authorizations: Authorizations,
+    sessions: Sessions,
+    documents: Mapping[str, Mapping[str, Any]],
+    *,
+    guide_jwks: Mapping[str, Any] | None = None,
 ) -> App:
-    """Make the application. `guide_jwks` is served as it is: nothing here trusts its keys."""
+    """Make the application. `documents` are served as they are, by path.
+
+    So is `guide_jwks`: nothing here trusts its keys.
+    """
     app = new_app("sts", max_body=MAX_BODY)
-
-    @app.post(TOKEN_PATH)
-    @public
-    async def token() -> Response:
-        issued = await operations.issue_token(await _read_request())
-        return json_response(issued, headers=PRIVATE)
-
-    @app.get(JWKS_PATH)
-    @public
-    async def jwks() -> Response:
-        return json_response(operations.jwks(), headers=PUBLIC)
-
-    @app.get(METADATA_PATH)
-    @public
-    async def server_metadata() -> Response:
-        return json_response(metadata, headers=PUBLIC)
-
-    if guide_jwks is not None:
-
-        @app.get(GUIDE_JWKS_PATH)
-        @public
-        async def guide_keys() -> Response:
-            return json_response(guide_jwks, headers=PUBLIC)
-
+    _add_token_endpoints(app, tokens)
+    _add_authorization_endpoint(app, authorizations, sessions)
+    _add_documents(app, tokens, {**documents, **({} if guide_jwks is None else {GUIDE_JWKS_PATH: guide_jwks})})
     app.register_error_handler(OAuthError, _render)
-    Guard(None, _refuse_token, "sts").protect(app)
+
+    async def authenticate(token: str | None, peer: Peer | None) -> Principal:  # noqa: ARG001
+        return await tokens.authenticate(token)
+
+    Guard(None, authenticate, "sts").protect(app)
     return app
 
 
-async def _refuse_token(token: str | None, peer: Peer | None) -> Principal:  # noqa: ARG001
-    """Accept no token: whoever comes here authenticates as a client, which is the business of the grants."""
-    raise Unauthenticated("no-token")
+def _add_token_endpoints(app: App, tokens: TokenService) -> None:
+    @app.post(TOKEN_PATH)
+    @public
+    async def token() -> Response:
+        return json_response(await tokens.issue_token(await _read_request()), headers=PRIVATE)
+
+    @app.post(INTROSPECT_PATH)
+    @public
+    async def introspect() -> Response:
+        return json_response(await tokens.introspect(await _read_request()), headers=PRIVATE)
+
+    @app.post(REVOKE_PATH)
+    @public
+    async def revoke() -> Response:
+        await tokens.revoke(await _read_request())
+        return Response(b"", 200, dict(PRIVATE))
+
+    @app.route(USERINFO_PATH, methods=["GET", "POST"])
+    @require("openid")
+    async def userinfo() -> Response:
+        return json_response(claims_of(current_principal()), headers=PRIVATE)
+
+
+def _add_authorization_endpoint(app: App, authorizations: Authorizations, sessions: Sessions) -> None:
+    @app.route(AUTHORIZE_PATH, methods=["GET", "POST"])
+    @public
+    async def authorize() -> Response:
+        parameters = await read_form() if request.method == "POST" else _read_query()
+        cookie = request.cookies.get(SESSION_COOKIE, "")
+        session = await sessions.find_session(cookie) if cookie else None
+        try:
+            location = await authorizations.begin(parameters, session)
+        except OAuthError as error:
+            raise InvalidRequest("invalid-authorization-request", error.description) from error
+        return Response(b"", 303, {"location": location, "referrer-policy": "no-referrer", **PRIVATE})
+
+
+def _add_documents(app: App, tokens: TokenService, documents: Mapping[str, Mapping[str, Any]]) -> None:
+    @app.get(JWKS_PATH)
+    @public
+    async def jwks() -> Response:
+        return json_response(tokens.jwks(), headers=PUBLIC)
+
+    @public
+    async def document() -> Response:
+        return json_response(documents[request.path], headers=PUBLIC)
+
+    for path in documents:
+        app.add_url_rule(path, view_func=document, methods=["GET"])
+
+
+def _read_query() -> list[tuple[str, str]]:
+    query = request.query_string
+    try:
+        return parse_qsl(
+            query.decode("ascii"),
+            keep_blank_values=True,
+            strict_parsing=bool(query),
+            errors="strict",
+            max_num_fields=64,
+        )
+    except ValueError as error:
+        raise InvalidRequest("invalid-query", "the query is not a form") from error
 
 
 async def _read_request() -> TokenRequest:

@@ -144,13 +144,15 @@ def find_code(transaction: Transaction, digest: str) -> Code | None:
     """Return what a code was given for, used or expired or not; None if there is none or its user is no more."""
     rows = transaction.execute(
         "SELECT c.client_id, c.user_name, u.full_name, u.roles, c.sid, c.redirect_uri, c.scopes, c.audience, c.nonce,"
-        " c.code_challenge, c.auth_time, c.expires_at, c.family_id"
-        " FROM authorization_codes c JOIN users u ON u.name = c.user_name WHERE c.digest = ? AND u.disabled = 0",
+        " c.code_challenge, c.auth_time, c.expires_at, c.family_id, s.sid"
+        " FROM authorization_codes c JOIN users u ON u.name = c.user_name"
+        " LEFT JOIN sessions s ON s.sid = c.sid AND s.ended_at IS NULL WHERE c.digest = ? AND u.disabled = 0",
         (digest,),
     ).rows
     if not rows:
         return None
-    client_id, user, name, roles, sid, uri, scopes, audience, nonce, challenge, auth_time, expires_at, family = rows[0]
+    client_id, user, name, roles, sid, uri, scopes, audience, nonce, challenge, auth_time, expires_at = rows[0][:12]
+    family, live_sid = rows[0][12:]
     return Code(
         client_id=client_id,
         user=user,
@@ -164,6 +166,7 @@ def find_code(transaction: Transaction, digest: str) -> Code | None:
         expires_at=expires_at,
         nonce=nonce,
         family_id=family or "",
+        session_over=live_sid is None,
     )
 
 

@@ -12,6 +12,7 @@ import msgspec
 __all__ = [
     "ACCESS_TOKEN_TYPE",
     "AUDIENCES",
+    "AUTHORIZATION_CODE",
     "AUTHORIZE_PATH",
     "CLIENT_CREDENTIALS",
     "CONSENT_PATH",
@@ -21,8 +22,10 @@ __all__ = [
     "JWT_TYPE",
     "LOGIN_PATH",
     "METADATA_PATH",
+    "OIDC_SCOPES",
     "OPENID_METADATA_PATH",
     "ORDER_SCOPES",
+    "REFRESH_TOKEN",
     "REVOKE_PATH",
     "SERVICE_SCOPES",
     "SESSION_COOKIE",
@@ -35,6 +38,7 @@ __all__ = [
     "TokenResponse",
     "client_subject",
     "is_opaque_token",
+    "is_refresh_token",
     "service_resource",
 ]
 
@@ -54,25 +58,42 @@ CONSENT_PATH = "/consent"
 SESSION_COOKIE = "__Host-sts-session"
 """Secure; HttpOnly; SameSite=Lax; Path=/ (RFC 6265bis). Its name is not another service's: ports share cookies."""
 
+AUTHORIZATION_CODE = "authorization_code"
+REFRESH_TOKEN = "refresh_token"  # noqa: S105 a name
 CLIENT_CREDENTIALS = "client_credentials"
 TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105 a name (RFC 8693 section 2.1)
 ACCESS_TOKEN_TYPE = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 a name (RFC 8693 section 3)
 JWT_TYPE = "urn:ietf:params:oauth:token-type:jwt"
 
+ACCESS_DENIED = "access_denied"
+CONSENT_REQUIRED = "consent_required"
+INVALID_GRANT = "invalid_grant"
 INVALID_REQUEST = "invalid_request"
 INVALID_CLIENT = "invalid_client"
 INVALID_SCOPE = "invalid_scope"
 INVALID_TARGET = "invalid_target"
+LOGIN_REQUIRED = "login_required"
+REGISTRATION_NOT_SUPPORTED = "registration_not_supported"
+REQUEST_NOT_SUPPORTED = "request_not_supported"
+REQUEST_URI_NOT_SUPPORTED = "request_uri_not_supported"
 UNAUTHORIZED_CLIENT = "unauthorized_client"
 UNSUPPORTED_GRANT_TYPE = "unsupported_grant_type"
+UNSUPPORTED_RESPONSE_TYPE = "unsupported_response_type"
+UNSUPPORTED_TOKEN_TYPE = "unsupported_token_type"  # noqa: S105 an error code (RFC 7009 section 2.2.1)
 
 ORDER_SCOPES = frozenset({"add_order", "update_order", "cancel_order", "read_all_orders", "operate"})
 """What users, and clients for themselves, may do with orders."""
 SERVICE_SCOPES = frozenset({"read_inventory", "change_inventory", "manage_inventory"})
 """What services may do with stock."""
 
+OIDC_SCOPES = frozenset({"openid", "profile"})
+"""What a client may learn of a user (OpenID Connect Core section 5.4); the user has no say in them but its consent."""
+
 OPAQUE_PREFIX = "oma_"
+CODE_PREFIX = "omc_"
+REFRESH_PREFIX = "omr_"
 _OPAQUE = re.compile(OPAQUE_PREFIX + r"[A-Za-z0-9_-]{43}", re.ASCII)
+_REFRESH = re.compile(REFRESH_PREFIX + r"[A-Za-z0-9_-]{43}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +113,7 @@ AUDIENCES: Mapping[str, Audience] = MappingProxyType(
     {
         audience.name: audience
         for audience in (
-            Audience("gateway", ORDER_SCOPES),
+            Audience("gateway", ORDER_SCOPES | OIDC_SCOPES),
             Audience("order", ORDER_SCOPES, user_details=frozenset({"name", "roles"})),
             Audience("inventory", SERVICE_SCOPES, bound=True),
         )
@@ -101,13 +122,18 @@ AUDIENCES: Mapping[str, Audience] = MappingProxyType(
 
 
 class TokenResponse(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A token that was given (RFC 6749 section 5.1, RFC 8693 section 2.2.1). `expires_in` is in seconds."""
+    """Tokens that were given (RFC 6749 section 5.1, RFC 8693 section 2.2.1, OpenID Connect Core section 3.1.3.3).
+
+    `expires_in` is in seconds.
+    """
 
     access_token: str
     expires_in: int
     token_type: str = msgspec.field(default_factory=lambda: "Bearer")
     scope: str = ""
     issued_token_type: str = ""
+    refresh_token: str = ""
+    id_token: str = ""
 
 
 class ErrorResponse(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -120,7 +146,7 @@ class ErrorResponse(msgspec.Struct, frozen=True, omit_defaults=True):
 class OAuthError(Exception):
     """A request that the token service refuses.
 
-    `error` is a code of RFC 6749 section 5.2 or RFC 8693 section 2.2.2. `description` is for the client's
+    `error` is a code of RFC 6749 section 4.1.2.1 or 5.2, or of what extends them. `description` is for the client's
     developer: ASCII without quotes and backslashes, and made of constants, so that it repeats nothing that was sent.
     """
 
@@ -148,3 +174,8 @@ def service_resource(trust_domain: str, service: str) -> str:
 def is_opaque_token(text: str) -> bool:
     """Tell whether `text` has the form of an opaque access token."""
     return _OPAQUE.fullmatch(text) is not None
+
+
+def is_refresh_token(text: str) -> bool:
+    """Tell whether `text` has the form of a refresh token."""
+    return _REFRESH.fullmatch(text) is not None

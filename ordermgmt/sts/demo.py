@@ -20,7 +20,7 @@ from ordermgmt.ids import Entropy, new_id
 from ordermgmt.security.passwords import Passwords
 from ordermgmt.storage import Database
 from ordermgmt.sts import store
-from ordermgmt.sts.contract import CLIENT_CREDENTIALS
+from ordermgmt.sts.contract import AUTHORIZATION_CODE, CLIENT_CREDENTIALS, OIDC_SCOPES, REFRESH_TOKEN
 from ordermgmt.sts.registration import Client, UserDetails
 from ordermgmt.sts.store import StoredUser
 from ordermgmt.threads import Threads
@@ -39,6 +39,17 @@ _USERS: Mapping[str, tuple[UserDetails, frozenset[str]]] = {
     "alice": (UserDetails("Alice", ("customer",)), _ADD),
     "bob": (UserDetails("Bob", ("customer",)), _ADD),
 }
+_SPA = Client(
+    "demo-spa",
+    grants=frozenset({AUTHORIZATION_CODE, REFRESH_TOKEN}),
+    scopes=_ADMIN | OIDC_SCOPES,
+    default_audience="gateway",
+    public=True,
+    name="Demo page",
+    redirect_uris=frozenset({"http://127.0.0.1/callback", "http://[::1]/callback"}),
+    post_logout_redirect_uris=frozenset({"http://127.0.0.1/", "http://[::1]/"}),
+)
+"""A public client for users, on any port of loopback (RFC 8252 section 7.3): it has no secret."""
 _CLIENTS: Mapping[str, frozenset[str]] = {
     "counter-app": _ADD,
     "admin-app": _ADMIN,
@@ -57,11 +68,11 @@ async def install_demo(database: Database, folder: Path, *, entropy: Entropy, th
     written, or others can read it.
     """
     content = await threads.run(partial(_read_or_make, folder / FILE_NAME, entropy))
-    fingerprint = hashlib.sha256(content.encode()).hexdigest()
+    fingerprint = hashlib.sha256(f"{content}public {_SPA.id}\n".encode()).hexdigest()
     if await database.read(store.demo_fingerprint) == fingerprint:
         return
     secrets = _parse(content, folder / FILE_NAME)
-    clients = [_client(name, scopes, secrets["client", name]) for name, scopes in _CLIENTS.items()]
+    clients = [_SPA, *(_client(name, scopes, secrets["client", name]) for name, scopes in _CLIENTS.items())]
     passwords = Passwords(threads, entropy)
     users = [
         StoredUser(name, details, scopes, await passwords.digest(secrets["user", name]))

@@ -11,13 +11,14 @@ from ordermgmt.sts.contract import (
     INVALID_REQUEST,
     INVALID_SCOPE,
     INVALID_TARGET,
+    OIDC_SCOPES,
     Audience,
     OAuthError,
     client_subject,
 )
 from ordermgmt.sts.registration import Client, UserDetails
 
-__all__ = ["MAX_ACTORS", "Authority", "choose_target", "exchange", "for_itself"]
+__all__ = ["MAX_ACTORS", "Authority", "choose_target", "exchange", "for_client", "for_itself", "profile"]
 
 MAX_ACTORS = 4
 """Services that one request may pass through on behalf of a user; verifiers read no longer chain."""
@@ -87,14 +88,19 @@ class Authority:
 
     def claims(self, *, token_id: str, issued_at: int) -> dict[str, Any]:
         """Return the claims of an access token that says exactly this (RFC 9068 section 2.2)."""
+        claims = self.described() | {"iat": issued_at, "jti": token_id}
+        if self.user is not None:
+            claims.update(_details(self.subject, self.user, AUDIENCES[self.audience].user_details))
+        return claims
+
+    def described(self) -> dict[str, Any]:
+        """Return what this says, in the claims that access tokens and introspection share (RFC 7662 section 2.2)."""
         claims: dict[str, Any] = {
             "iss": self.issuer,
             "sub": self.subject,
             "aud": self.audience,
             "client_id": self.client_id,
-            "iat": issued_at,
             "exp": self.expires_at,
-            "jti": token_id,
         }
         if self.scopes:
             claims["scope"] = " ".join(sorted(self.scopes))
@@ -104,8 +110,6 @@ class Authority:
             claims["sid"] = self.sid
         if self.bound_to:
             claims["cnf"] = {"x5t#S256": self.bound_to}
-        if self.user is not None:
-            claims.update(_details(self.subject, self.user, AUDIENCES[self.audience].user_details))
         return claims
 
 
@@ -123,6 +127,13 @@ def _details(subject: str, user: UserDetails, wanted: frozenset[str]) -> Mapping
     if "roles" in wanted and user.roles:
         details["roles"] = list(user.roles)
     return details
+
+
+def profile(authority: Authority) -> Mapping[str, Any]:
+    """Return what a client gets to see of a user (OpenID Connect Core section 5.4): nothing without `profile`."""
+    if authority.user is None or "profile" not in authority.scopes:
+        return {}
+    return _details(authority.subject, authority.user, frozenset({"name"}))
 
 
 def for_itself(
@@ -147,7 +158,7 @@ def for_itself(
     whole = Authority(
         issuer=issuer,
         subject=client_subject(client.id),
-        scopes=client.scopes,
+        scopes=client.scopes - OIDC_SCOPES,
         audience=target.name,
         expires_at=int(now) + lifetime,
         client_id=client.id,
@@ -181,6 +192,25 @@ def exchange(
     return subject.narrowed(
         now=now, lifetime=lifetime, audience=target, scopes=scopes, actor=caller.id, bound_to=bound_to
     )
+
+
+def for_client(
+    family: Authority,
+    *,
+    now: float,
+    lifetime: int,
+    scopes: frozenset[str] | None = None,
+    thumbprint: str = "",
+) -> Authority:
+    """Return what an access token of a family says, for the client that the user let have it.
+
+    `thumbprint` is of the certificate that the token is to be bound to. Raises OAuthError with invalid_target if there
+    has to be one, and as `Authority.narrowed` does.
+    """
+    target = AUDIENCES[family.audience]
+    if target.bound and not thumbprint:
+        raise OAuthError(INVALID_TARGET, "that target takes only tokens that are bound to a certificate")
+    return family.narrowed(now=now, lifetime=lifetime, audience=target, scopes=scopes, bound_to=thumbprint)
 
 
 def choose_target(audiences: Sequence[str], resources: Sequence[str], known: Mapping[str, str]) -> Audience | None:

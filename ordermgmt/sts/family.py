@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
+from ordermgmt.sts.contract import INVALID_GRANT, OAuthError
 from ordermgmt.sts.domain import Authority
 
-__all__ = ["Family", "Presented", "judge"]
+__all__ = ["CompromisedError", "Family", "Presented", "judge"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,18 @@ class Family:
     """When the one took the other's place."""
     ended: bool = False
     """Whether it, or its session, was ended."""
+
+    def with_current(self, digest: str) -> Family:
+        """Return the family with its first refresh token."""
+        return replace(self, current=digest)
+
+
+class CompromisedError(OAuthError):
+    """A code or refresh token that came a second time: whoever catches it ends the family `family_id`."""
+
+    def __init__(self, family_id: str, description: str) -> None:
+        super().__init__(INVALID_GRANT, description)
+        self.family_id = family_id
 
 
 class Presented(Enum):

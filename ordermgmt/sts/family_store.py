@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ordermgmt.storage import Transaction
+from ordermgmt.sts.contract import OIDC_SCOPES
 from ordermgmt.sts.domain import Authority
 from ordermgmt.sts.family import Family
 from ordermgmt.sts.registration import UserDetails
@@ -47,10 +48,13 @@ def add_family(transaction: Transaction, family: Family, now: int) -> None:
 
 
 def find_family(transaction: Transaction, digest: str, issuer: str) -> Family | None:
-    """Return the family of a refresh token, whatever became of either; None if its client or user is no more."""
+    """Return the family of a refresh token, whatever became of either; None if its client or user is no more.
+
+    What was taken from the client or the user meanwhile is not among its scopes.
+    """
     rows = transaction.execute(
         "SELECT f.id, f.client_id, f.user_name, f.sid, f.scopes, f.audience, f.expires_at, f.ends_at, f.current_digest,"
-        " f.previous_digest, f.rotated_at, f.ended_at, s.ended_at, u.full_name, u.roles"
+        " f.previous_digest, f.rotated_at, f.ended_at, s.ended_at, u.full_name, u.roles, u.scopes, c.scopes"
         " FROM refresh_tokens r JOIN token_families f ON f.id = r.family_id JOIN clients c ON c.id = f.client_id"
         " JOIN users u ON u.name = f.user_name LEFT JOIN sessions s ON s.sid = f.sid"
         " WHERE r.digest = ? AND c.disabled = 0 AND u.disabled = 0",
@@ -59,11 +63,12 @@ def find_family(transaction: Transaction, digest: str, issuer: str) -> Family | 
     if not rows:
         return None
     family_id, client_id, user, sid, scopes, audience, expires_at, ends_at, current, previous, rotated_at = rows[0][:11]
-    family_ended, session_ended, full_name, roles = rows[0][11:]
+    family_ended, session_ended, full_name, roles, of_user, of_client = rows[0][11:]
+    left = names_of(scopes) & names_of(of_client) & (names_of(of_user) | OIDC_SCOPES)
     authority = Authority(
         issuer=issuer,
         subject=user,
-        scopes=names_of(scopes),
+        scopes=left,
         audience=audience,
         expires_at=ends_at,
         client_id=client_id,

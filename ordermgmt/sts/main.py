@@ -18,12 +18,15 @@ from ordermgmt.security.peer import Peer, identify
 from ordermgmt.security.tls import server_context
 from ordermgmt.storage import Database, OpenDatabase, open_database, storage_figures
 from ordermgmt.sts.app import MAX_BODY, create_app
-from ordermgmt.sts.contract import AUDIENCES, service_resource
+from ordermgmt.sts.authorize import Authorizations
+from ordermgmt.sts.contract import AUDIENCES, METADATA_PATH, OPENID_METADATA_PATH, service_resource
 from ordermgmt.sts.demo import install_demo, uninstall_demo
+from ordermgmt.sts.metadata import openid_metadata, server_metadata
 from ordermgmt.sts.mint import Mint
-from ordermgmt.sts.operations import TokenService, metadata
+from ordermgmt.sts.operations import TokenService
 from ordermgmt.sts.registration import system_clients
 from ordermgmt.sts.rules import Rules
+from ordermgmt.sts.sessions import Sessions
 from ordermgmt.sts.signing_key import open_signing_key
 from ordermgmt.telemetry.metrics import Figure
 
@@ -38,12 +41,8 @@ async def run(context: ServiceContext, *, task_status: trio.TaskStatus[None] = t
     threads = context.runtime.threads
     migrations = files("ordermgmt.sts") / "migrations"
     async with open_database(context.database, migrations, threads=threads, clock=context.runtime.clock) as database:
-        operations = await _open_operations(context, database)
-        endpoints = context.endpoints
-        app = create_app(
-            operations, metadata(endpoints.issuer, endpoints.sts_mtls_url), guide_jwks=_guide_jwks(context)
-        )
-        context.readiness[context.name] = operations.unready_reason
+        app, tokens = await _open_app(context, database)
+        context.readiness[context.name] = tokens.unready_reason
         context.meters[context.name] = partial(_figures, database)
         async with trio.open_nursery() as nursery:
             for setting, listener_tls in (("listen", False), ("mtls_listen", True)):
@@ -55,15 +54,33 @@ async def _figures(database: OpenDatabase) -> Sequence[Figure]:
     return storage_figures(database)
 
 
-async def _open_operations(context: ServiceContext, database: Database) -> TokenService:
-    runtime, config, domain = context.runtime, context.config.sts, context.config.suite.trust_domain
+async def _open_app(context: ServiceContext, database: Database) -> tuple[App, TokenService]:
+    runtime, config, endpoints = context.runtime, context.config.sts, context.endpoints
     key = await open_signing_key(database, config.signing_algorithm, now=runtime.clock.now(), threads=runtime.threads)
     if context.demo:
         await install_demo(database, context.data, entropy=runtime.entropy, threads=runtime.threads)
     else:
         await uninstall_demo(database)
+    rules, system = _rules(context), system_clients(context.config.suite.trust_domain)
+    tokens = TokenService(database, Mint(key, runtime.entropy), rules, system, runtime.clock)
+    documents = {
+        METADATA_PATH: server_metadata(endpoints.issuer, endpoints.sts_mtls_url),
+        OPENID_METADATA_PATH: openid_metadata(endpoints.issuer, endpoints.sts_mtls_url, key.algorithm),
+    }
+    app = create_app(
+        tokens,
+        Authorizations(database, rules, system, runtime.entropy, runtime.clock),
+        Sessions(database, rules, runtime.entropy, runtime.clock),
+        documents,
+        guide_jwks=_guide_jwks(context),
+    )
+    return app, tokens
+
+
+def _rules(context: ServiceContext) -> Rules:
+    config, domain = context.config.sts, context.config.suite.trust_domain
     public = {context.endpoints.gateway_url: "gateway", context.endpoints.order_url: "order"}
-    rules = Rules(
+    return Rules(
         issuer=context.endpoints.issuer,
         access_token_lifetime=config.access_token_lifetime,
         exchanged_token_lifetime=config.exchanged_token_lifetime,
@@ -77,7 +94,6 @@ async def _open_operations(context: ServiceContext, database: Database) -> Token
         session_lifetime=config.session_lifetime,
         resources=public | {service_resource(domain, name): name for name in AUDIENCES},
     )
-    return TokenService(database, Mint(key, runtime.entropy), rules, system_clients(domain), runtime.clock)
 
 
 async def _serve(

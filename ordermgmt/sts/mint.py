@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import hashlib
+from base64 import urlsafe_b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+import msgspec
 
 from ordermgmt.errors import Unauthenticated
 from ordermgmt.ids import Entropy, new_id
 from ordermgmt.security.keys import SigningKey
 from ordermgmt.security.principal import Principal
-from ordermgmt.security.tokens import TrustedIssuer, verify
-from ordermgmt.sts.contract import OPAQUE_PREFIX, TokenResponse
-from ordermgmt.sts.domain import Authority
+from ordermgmt.security.tokens import TrustedIssuer, parse, verify
+from ordermgmt.sts.contract import AUDIENCES, OPAQUE_PREFIX, REFRESH_PREFIX, TokenResponse
+from ordermgmt.sts.domain import Authority, profile
+from ordermgmt.sts.family import Family, Presented
 from ordermgmt.sts.registration import UserDetails
 
-__all__ = ["JWT_TYP", "Issued", "Mint", "token_digest"]
+__all__ = ["ID_TOKEN_LIFETIME", "JWT_TYP", "Issued", "Mint", "Outcome", "Redeemed", "Refreshed", "token_digest"]
 
 JWT_TYP = "at+jwt"
 """RFC 9068 section 2.1. Nothing else that is signed here has it, so nothing else passes for an access token."""
+ID_TOKEN_TYP = "JWT"  # noqa: S105 a name
+ID_TOKEN_LIFETIME = 300
+"""Seconds: an ID token says who has logged in, and is looked at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +36,38 @@ class Issued:
     response: TokenResponse = field(repr=False)
     authority: Authority
     digest: str = ""
+
+    def with_tokens(self, *, refresh_token: str = "", id_token: str = "") -> Issued:
+        """Return the same with these tokens in its response."""
+        response = msgspec.structs.replace(self.response, refresh_token=refresh_token, id_token=id_token)
+        return replace(self, response=response)
+
+
+@dataclass(frozen=True, slots=True)
+class Redeemed:
+    """The first tokens of a family, for a code that has to be used up with it."""
+
+    issued: Issued
+    code_digest: str
+    family: Family
+
+
+@dataclass(frozen=True, slots=True)
+class Refreshed:
+    """The next tokens of a family as it was found, which has to be so still."""
+
+    issued: Issued
+    family: Family
+    presented: Presented
+    """CURRENT or REPEATED."""
+    successor: str
+    """Digest of the new refresh token."""
+    ends_at: int
+    """When the family ends now if it is not refreshed again."""
+
+
+Outcome = Issued | Redeemed | Refreshed
+"""What a token request comes to, to be saved before it is answered."""
 
 
 def token_digest(token: str) -> str:
@@ -60,6 +99,46 @@ class Mint:
         """Make a JWT (RFC 9068)."""
         claims = authority.claims(token_id=new_id(self._entropy), issued_at=int(now))
         return Issued(_response(self._key.sign(claims, JWT_TYP), authority, now, issued_token_type), authority)
+
+    def refresh_token(self) -> str:
+        """Make a refresh token."""
+        return REFRESH_PREFIX + new_id(self._entropy, 32)
+
+    def new_family(self) -> str:
+        """Make an id for a family."""
+        return new_id(self._entropy)
+
+    def id_token(
+        self, authority: Authority, access_token: str, now: float, *, auth_time: int, nonce: str | None
+    ) -> str:
+        """Make an ID token for the client of a family (OpenID Connect Core sections 2 and 3.1.3.6)."""
+        half = hashlib.sha256(access_token.encode()).digest()[:16]
+        claims: dict[str, Any] = {
+            "iss": authority.issuer,
+            "sub": authority.subject,
+            "aud": authority.client_id,
+            "azp": authority.client_id,
+            "iat": int(now),
+            "exp": int(now) + ID_TOKEN_LIFETIME,
+            "auth_time": auth_time,
+            "at_hash": urlsafe_b64encode(half).rstrip(b"=").decode("ascii"),
+            "sid": authority.sid,
+        }
+        if nonce is not None:
+            claims["nonce"] = nonce
+        return self._key.sign({**claims, **profile(authority)}, ID_TOKEN_TYP)
+
+    def issued_here(self, token: str, issuer: str, now: float) -> Authority | None:
+        """Return what an access JWT made here says, whoever it is for and bound to; None if it is not good `now`."""
+        try:
+            payload = parse(token).payload
+        except Unauthenticated:
+            return None
+        audience, bound_to = payload.get("aud"), payload.get("cnf")
+        if not isinstance(audience, str) or audience not in AUDIENCES:
+            return None
+        thumbprint = str(bound_to.get("x5t#S256", "")) if isinstance(bound_to, dict) else ""
+        return self.read(token, issuer, audience, now, thumbprint)
 
     def read(self, token: str, issuer: str, audience: str, now: float, thumbprint: str) -> Authority | None:
         """Return what a JWT made here for `audience` says, or None if it is not good there and `now`.
@@ -95,4 +174,5 @@ def _authority(principal: Principal, audience: str, thumbprint: str) -> Authorit
         actors=principal.actors,
         bound_to=thumbprint if principal.bound else "",
         user=None if is_client else UserDetails(principal.full_name or "", principal.roles),
+        sid=principal.sid or "",
     )

@@ -1,29 +1,32 @@
-"""What the token service does."""
+"""What the token service does with tokens."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from ordermgmt.clock import Clock
-from ordermgmt.errors import Error
+from ordermgmt.errors import Error, Unauthenticated, Unavailable
+from ordermgmt.security.principal import Principal
 from ordermgmt.storage import Database, Transaction
-from ordermgmt.sts import store
-from ordermgmt.sts.contract import (
-    JWKS_PATH,
-    ORDER_SCOPES,
-    SERVICE_SCOPES,
-    TOKEN_PATH,
-    TokenResponse,
-    is_opaque_token,
-)
-from ordermgmt.sts.grants import AUTH_METHODS, GRANT_TYPES, Snapshot, decide
-from ordermgmt.sts.mint import Mint, token_digest
+from ordermgmt.sts import authorization_store, family_store, session_store, store
+from ordermgmt.sts.contract import TokenResponse, is_opaque_token, is_refresh_token
+from ordermgmt.sts.core import Core, Snapshot
+from ordermgmt.sts.domain import Authority, profile
+from ordermgmt.sts.family import CompromisedError, Family, Presented
+from ordermgmt.sts.grants import decide
+from ordermgmt.sts.introspection import FoundToken, introspect, revoke
+from ordermgmt.sts.mint import Issued, Mint, Outcome, Redeemed, token_digest
 from ordermgmt.sts.registration import Client
 from ordermgmt.sts.rules import Rules
 from ordermgmt.sts.token_request import TokenRequest
 
-__all__ = ["TokenService", "metadata"]
+__all__ = ["TokenService", "claims_of"]
+
+ATTEMPTS = 4
+"""How often a request is decided anew because another one was faster: the second time a code is used and a refresh
+token is rotated, the third time its successor may be as well, and then it is dead."""
 
 
 class TokenService:
@@ -44,14 +47,61 @@ class TokenService:
         A token is on disk before it is returned; cancelled, it may be there and in nobody's hands. Raises
         OAuthError, or Unavailable or OutcomeUnknown of the database.
         """
-        now = self._clock.now()
-        snapshot = await self._database.read(lambda transaction: self._load(transaction, request))
-        issued = decide(request, snapshot, self._rules, self._mint, now)
-        if issued.digest:
-            await self._database.write(
-                lambda transaction: store.save_access_token(transaction, issued.digest, issued.authority, int(now))
-            )
-        return issued.response
+        for _ in range(ATTEMPTS):
+            now = self._clock.now()
+            snapshot = await self._database.read(partial(self._load, request=request, now=now))
+            outcome = self._decide(request, snapshot, now)
+            if isinstance(outcome, CompromisedError):
+                await self._end_family(outcome.family_id, int(now))
+                raise outcome
+            if await self._save(outcome, int(now)):
+                return (outcome if isinstance(outcome, Issued) else outcome.issued).response
+        raise Unavailable("token-busy", "others use the same code or refresh_token", retry_after=1)
+
+    def _decide(self, request: TokenRequest, snapshot: Snapshot, now: float) -> Outcome | CompromisedError:
+        try:
+            return decide(request, snapshot, self._rules, self._mint, now)
+        except CompromisedError as error:
+            return error
+
+    async def introspect(self, request: TokenRequest) -> Mapping[str, Any]:
+        """Answer an introspection request (RFC 7662). Raises as `issue_token` does."""
+        core, found = await self._examine(request)
+        return introspect(core, request, found)
+
+    async def revoke(self, request: TokenRequest) -> None:
+        """Answer a revocation request (RFC 7009): what it ends has ended when this returns. Raises as `issue_token`."""
+        core, found = await self._examine(request)
+        ended = revoke(core, request, found)
+        if isinstance(ended, Family):
+            await self._end_family(ended.id, int(core.now))
+        elif ended is not None:
+            digest = token_digest(request.get("token"))
+            await self._database.write(lambda transaction: store.remove_access_token(transaction, digest))
+
+    async def authenticate(self, token: str | None) -> Principal:
+        """Return whom an opaque token comes from. Raises Unauthenticated."""
+        if token is None:
+            raise Unauthenticated("no-token")
+        if not is_opaque_token(token):
+            raise Unauthenticated("not-opaque")
+        now, digest = self._clock.now(), token_digest(token)
+        found = await self._database.read(
+            lambda transaction: store.find_access_token(transaction, digest, self._rules.issuer)
+        )
+        if found is None or found.expires_at <= now:
+            raise Unauthenticated("unknown-token")
+        details = profile(found)
+        return Principal(
+            iss=found.issuer,
+            sub=found.subject,
+            scopes=found.scopes,
+            client_id=found.client_id,
+            name=details.get("preferred_username", ""),
+            full_name=details.get("name"),
+            sid=found.sid or None,
+            expires_at=found.expires_at,
+        )
 
     async def unready_reason(self) -> str | None:
         """Return why no token can be issued now, or None."""
@@ -65,27 +115,97 @@ class TokenService:
         """Return the public keys that tokens are verified with (RFC 7517 section 5)."""
         return self._mint.jwks()
 
-    def _load(self, transaction: Transaction, request: TokenRequest) -> Snapshot:
-        client = self._system.get(request.client_id) or store.find_client(transaction, request.client_id)
-        token = request.get("subject_token")
-        if not is_opaque_token(token):
-            return Snapshot(client)
-        return Snapshot(client, store.find_access_token(transaction, token_digest(token), self._rules.issuer))
+    def _load(self, transaction: Transaction, request: TokenRequest, now: float) -> Snapshot:
+        client = self._client(transaction, request)
+        code, refresh_token = request.get("code"), request.get("refresh_token")
+        return Snapshot(
+            client,
+            subject=self._subject(transaction, request, client, now),
+            code=authorization_store.find_code(transaction, token_digest(code)) if code else None,
+            family=self._family(transaction, refresh_token),
+        )
+
+    def _client(self, transaction: Transaction, request: TokenRequest) -> Client | None:
+        return self._system.get(request.client_id) or store.find_client(transaction, request.client_id)
+
+    def _family(self, transaction: Transaction, token: str) -> Family | None:
+        if not is_refresh_token(token):
+            return None
+        return family_store.find_family(transaction, token_digest(token), self._rules.issuer)
+
+    def _subject(
+        self, transaction: Transaction, request: TokenRequest, client: Client | None, now: float
+    ) -> Authority | None:
+        """Return what the subject token of an exchange says if it is good for the client and its session goes on."""
+        token, issuer = request.get("subject_token"), self._rules.issuer
+        if client is None or not token:
+            return None
+        if is_opaque_token(token):
+            return store.find_access_token(transaction, token_digest(token), issuer)
+        thumbprint = request.thumbprint if client.certificate_uri else ""
+        authority = self._mint.read(token, issuer, client.id, now, thumbprint)
+        return self._of_live_session(transaction, authority)
+
+    def _of_live_session(self, transaction: Transaction, authority: Authority | None) -> Authority | None:
+        if authority is None or (authority.sid and session_store.is_ended(transaction, authority.sid)):
+            return None
+        return authority
+
+    async def _examine(self, request: TokenRequest) -> tuple[Core, FoundToken]:
+        now = self._clock.now()
+
+        def load(transaction: Transaction) -> tuple[Core, FoundToken]:
+            snapshot = Snapshot(self._client(transaction, request))
+            found = self._find(transaction, request.get("token"), now)
+            return Core(snapshot, self._rules, self._mint, now), found
+
+        return await self._database.read(load)
+
+    def _find(self, transaction: Transaction, token: str, now: float) -> FoundToken:
+        issuer = self._rules.issuer
+        if is_opaque_token(token):
+            return FoundToken(store.find_access_token(transaction, token_digest(token), issuer), opaque=True)
+        family = self._family(transaction, token)
+        if family is not None:
+            return FoundToken(family=family, current=not family.ended and family.current == token_digest(token))
+        return FoundToken(self._of_live_session(transaction, self._mint.issued_here(token, issuer, now)))
+
+    async def _save(self, outcome: Outcome, now: int) -> bool:
+        """Save all of an outcome or nothing of it: False if what it stands on has changed since it was read."""
+        if isinstance(outcome, Issued) and not outcome.digest:
+            return True
+        try:
+            await self._database.write(lambda transaction: _save(transaction, outcome, now))
+        except _Overtaken:
+            return False
+        return True
+
+    async def _end_family(self, family_id: str, now: int) -> None:
+        await self._database.write(lambda transaction: family_store.end_family(transaction, family_id, now))
 
 
-def metadata(issuer: str, mtls_url: str) -> Mapping[str, Any]:
-    """Return the metadata document (RFC 8414 section 2, RFC 8705 sections 3.3 and 5).
+def claims_of(principal: Principal) -> Mapping[str, str]:
+    """Return what the userinfo endpoint says of whom `authenticate` returned (OpenID Connect Core section 5.3.2)."""
+    claims = {"sub": principal.sub, "preferred_username": principal.name, "name": principal.full_name or ""}
+    return {name: value for name, value in claims.items() if value}
 
-    There is no authorization endpoint, so there are no response types, and a list without elements is left out
-    (RFC 8414 section 3.2).
-    """
-    return {
-        "issuer": issuer,
-        "token_endpoint": issuer + TOKEN_PATH,
-        "jwks_uri": issuer + JWKS_PATH,
-        "scopes_supported": sorted(ORDER_SCOPES | SERVICE_SCOPES),
-        "grant_types_supported": list(GRANT_TYPES),
-        "token_endpoint_auth_methods_supported": list(AUTH_METHODS),
-        "tls_client_certificate_bound_access_tokens": True,
-        "mtls_endpoint_aliases": {"token_endpoint": mtls_url + TOKEN_PATH},
-    }
+
+class _Overtaken(Exception):
+    """Another request was faster. Takes the transaction back."""
+
+
+def _save(transaction: Transaction, outcome: Outcome, now: int) -> None:
+    if isinstance(outcome, Issued):
+        issued, done = outcome, True
+    elif isinstance(outcome, Redeemed):
+        issued = outcome.issued
+        family_store.add_family(transaction, outcome.family, now)
+        done = authorization_store.use_code(transaction, outcome.code_digest, outcome.family.id)
+    else:
+        issued = outcome.issued
+        change = family_store.rotate if outcome.presented is Presented.CURRENT else family_store.repeat
+        done = change(transaction, outcome.family, outcome.successor, now, outcome.ends_at)
+    if not done:
+        raise _Overtaken
+    if issued.digest:
+        store.save_access_token(transaction, issued.digest, issued.authority, now)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from ordermgmt.sts.contract import CLIENT_CREDENTIALS, TOKEN_EXCHANGE, service_resource
 
-__all__ = ["Client", "UserDetails", "is_client_id", "is_user_name", "system_clients"]
+__all__ = ["Client", "UserDetails", "is_client_id", "is_redirect_uri", "is_user_name", "system_clients"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}", re.ASCII)
 _RESERVED = frozenset({"gateway", "order", "inventory", "sts", "operator"})
@@ -56,6 +56,19 @@ class UserDetails:
 
     name: str
     roles: tuple[str, ...] = ()
+
+
+_REDIRECT = re.compile(
+    r"(https://[!-~]+|http://(127\.0\.0\.1|\[::1\]|localhost)[:/!-~]*|[a-z][a-z0-9+-]*\.[a-z0-9+.-]+:/[!-~]*)"
+)
+
+
+def is_redirect_uri(text: str) -> bool:
+    """Tell whether a client may register this redirect URI: absolute and without a fragment (RFC 6749 section 3.1.2).
+
+    It has the scheme https, http on loopback, or a private one with a dot in it (RFC 8252 section 7.1).
+    """
+    return "#" not in text and "@" not in text.partition("?")[0] and _REDIRECT.fullmatch(text) is not None
 
 
 def is_user_name(text: str) -> bool:

@@ -8,7 +8,7 @@ from ordermgmt.sts.family_store import end_families_of_session
 from ordermgmt.sts.registration import UserDetails
 from ordermgmt.sts.store import PURGE
 
-__all__ = ["add_session", "end_session", "find_session", "renew_session", "touch_session"]
+__all__ = ["add_session", "end_session", "find_session", "is_ended", "renew_session", "touch_session"]
 
 
 def find_session(transaction: Transaction, digest: str, now: int) -> Session | None:
@@ -24,6 +24,12 @@ def find_session(transaction: Transaction, digest: str, now: int) -> Session | N
     sid, user, full_name, roles, scopes, auth_time, ends_at = rows[0]
     details = UserDetails(full_name, tuple(roles.split()))
     return Session(sid, user, details, frozenset(scopes.split()), auth_time, ends_at)
+
+
+def is_ended(transaction: Transaction, sid: str) -> bool:
+    """Tell whether a session was ended. One whose time is over was not: its tokens have times of their own."""
+    rows = transaction.execute("SELECT sid FROM sessions WHERE sid = ? AND ended_at IS NOT NULL", (sid,)).rows
+    return bool(rows)
 
 
 def add_session(transaction: Transaction, sid: str, digest: str, user: str, now: int, ends_at: int) -> None:

@@ -25,12 +25,23 @@ from ordermgmt.security.tokens import TrustedIssuer, verify
 from ordermgmt.storage import Database, open_database
 from ordermgmt.sts import store
 from ordermgmt.sts.app import create_app
-from ordermgmt.sts.contract import AUDIENCES, CLIENT_CREDENTIALS, ORDER_SCOPES, TOKEN_PATH, service_resource
+from ordermgmt.sts.authorize import Authorizations
+from ordermgmt.sts.contract import (
+    AUDIENCES,
+    CLIENT_CREDENTIALS,
+    METADATA_PATH,
+    OPENID_METADATA_PATH,
+    ORDER_SCOPES,
+    TOKEN_PATH,
+    service_resource,
+)
 from ordermgmt.sts.domain import Authority
+from ordermgmt.sts.metadata import openid_metadata, server_metadata
 from ordermgmt.sts.mint import Mint, token_digest
-from ordermgmt.sts.operations import TokenService, metadata
+from ordermgmt.sts.operations import TokenService
 from ordermgmt.sts.registration import Client, UserDetails, system_clients
 from ordermgmt.sts.rules import Rules
+from ordermgmt.sts.sessions import Sessions
 from ordermgmt.sts.signing_key import open_signing_key
 from ordermgmt.sts.store import StoredUser
 from ordermgmt.threads import InlineThreads
@@ -90,6 +101,8 @@ class Sts:
     key: SigningKey
     mint: Mint
     secrets: Mapping[str, str]
+    authorizations: Authorizations
+    sessions: Sessions
 
     async def post(
         self,
@@ -136,7 +149,7 @@ class Sts:
 
 
 @asynccontextmanager
-async def open_sts(folder: Path) -> AsyncIterator[Sts]:
+async def open_sts(folder: Path, *, rules: Rules = RULES) -> AsyncIterator[Sts]:
     """Open a token service with a database in `folder`. Leaving the block closes it."""
     threads, clock = InlineThreads(), FakeClock()
     entropy = Random(1).randbytes  # noqa: S311 - a test repeats
@@ -145,9 +158,16 @@ async def open_sts(folder: Path) -> AsyncIterator[Sts]:
         key = await open_signing_key(database, "ES256", now=NOW, threads=threads)
         await database.write(lambda transaction: store.put_demo(transaction, CLIENTS, USERS, "none"))
         mint = Mint(key, entropy)
-        operations = TokenService(database, mint, RULES, system_clients(DOMAIN), clock)
-        app = create_app(operations, metadata(ISSUER, MTLS_URL), guide_jwks={"keys": []})
-        yield Sts(app, database, clock, key, mint, SECRETS)
+        system = system_clients(DOMAIN)
+        tokens = TokenService(database, mint, rules, system, clock)
+        authorizations = Authorizations(database, rules, system, entropy, clock)
+        sessions = Sessions(database, rules, entropy, clock)
+        documents = {
+            METADATA_PATH: server_metadata(ISSUER, MTLS_URL),
+            OPENID_METADATA_PATH: openid_metadata(ISSUER, MTLS_URL, "ES256"),
+        }
+        app = create_app(tokens, authorizations, sessions, documents, guide_jwks={"keys": []})
+        yield Sts(app, database, clock, key, mint, SECRETS, authorizations, sessions)
 
 
 def exchange_of(token: str, **more: str) -> dict[str, str]:

@@ -202,8 +202,16 @@ async def test_metadata_names_what_is_there(sts: Sts) -> None:
     assert document["issuer"] == ISSUER
     assert document["token_endpoint"] == ISSUER + "/oauth2/token"
     assert document["jwks_uri"] == ISSUER + "/oauth2/jwks"
-    assert document["mtls_endpoint_aliases"] == {"token_endpoint": MTLS_URL + "/oauth2/token"}
+    assert document["mtls_endpoint_aliases"] == {
+        f"{name}_endpoint": f"{MTLS_URL}/oauth2/{path}"
+        for name, path in (("token", "token"), ("introspection", "introspect"), ("revocation", "revoke"))
+    }
     assert document["tls_client_certificate_bound_access_tokens"] is True
-    assert document["grant_types_supported"] == ["client_credentials", TOKEN_EXCHANGE]
-    assert document["token_endpoint_auth_methods_supported"] == ["client_secret_basic", "tls_client_auth"]
+    assert document["grant_types_supported"] == [
+        "authorization_code",
+        "refresh_token",
+        "client_credentials",
+        TOKEN_EXCHANGE,
+    ]
+    assert document["token_endpoint_auth_methods_supported"] == ["client_secret_basic", "tls_client_auth", "none"]
     assert all(document.values())  # RFC 8414 section 3.2: none without elements

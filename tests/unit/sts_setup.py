@@ -22,7 +22,7 @@ from ordermgmt.security.keys import SigningKey
 from ordermgmt.security.peer import Peer
 from ordermgmt.security.principal import Principal
 from ordermgmt.security.tokens import TrustedIssuer, verify
-from ordermgmt.storage import Database, open_database
+from ordermgmt.storage import Database, Location, open_database
 from ordermgmt.sts import store
 from ordermgmt.sts.app import create_app
 from ordermgmt.sts.authorize import Authorizations
@@ -44,7 +44,7 @@ from ordermgmt.sts.rules import Rules
 from ordermgmt.sts.sessions import Sessions
 from ordermgmt.sts.signing_key import open_signing_key
 from ordermgmt.sts.store import StoredUser
-from ordermgmt.threads import InlineThreads
+from ordermgmt.threads import InlineThreads, Threads
 
 NOW = 1_700_000_000
 ISSUER = "https://sts.test"
@@ -77,7 +77,11 @@ CLIENTS = [
     for name, secret in SECRETS.items()
 ]
 ALICE = UserDetails("Alice", ("customer",))
-USERS = [StoredUser("alice", ALICE, frozenset({"add_order"}), "no digest")]
+USERS = [
+    StoredUser("alice", ALICE, frozenset({"add_order", "cancel_order"}), "no digest"),
+    StoredUser("bob", UserDetails("Bob"), frozenset({"add_order"}), "no digest"),
+    StoredUser("eve", UserDetails("Eve"), frozenset(), "no digest"),
+]
 
 
 class FakeClock:
@@ -123,8 +127,8 @@ class Sts:
         )
         return await _answer(response)
 
-    async def get(self, path: str) -> Answer:
-        response = await self.app.test_client().get(path)
+    async def get(self, path: str, headers: Sequence[tuple[str, str]] = ()) -> Answer:
+        response = await self.app.test_client().get(path, headers=Headers(list(headers)))
         return await _answer(response)
 
     def basic(self, client: str, secret: str | None = None) -> list[tuple[str, str]]:
@@ -149,14 +153,18 @@ class Sts:
 
 
 @asynccontextmanager
-async def open_sts(folder: Path, *, rules: Rules = RULES) -> AsyncIterator[Sts]:
-    """Open a token service with a database in `folder`. Leaving the block closes it."""
-    threads, clock = InlineThreads(), FakeClock()
+async def open_sts(
+    folder: Path | Location, *, rules: Rules = RULES, clients: Sequence[Client] = (), threads: Threads | None = None
+) -> AsyncIterator[Sts]:
+    """Open a token service with a database in `folder`, or the one that is given. Leaving the block closes it."""
+    clock = FakeClock()
+    threads = threads or InlineThreads()
     entropy = Random(1).randbytes  # noqa: S311 - a test repeats
     migrations = files("ordermgmt.sts") / "migrations"
-    async with open_database(folder / "sts.sqlite", migrations, threads=threads, clock=SystemClock()) as database:
+    location = folder / "sts.sqlite" if isinstance(folder, Path) and folder.is_dir() else folder
+    async with open_database(location, migrations, threads=threads, clock=SystemClock()) as database:
         key = await open_signing_key(database, "ES256", now=NOW, threads=threads)
-        await database.write(lambda transaction: store.put_demo(transaction, CLIENTS, USERS, "none"))
+        await database.write(lambda transaction: store.put_demo(transaction, [*CLIENTS, *clients], USERS, "none"))
         mint = Mint(key, entropy)
         system = system_clients(DOMAIN)
         tokens = TokenService(database, mint, rules, system, clock)

@@ -1,0 +1,302 @@
+"""The authorization endpoint: a row for each refusal, with the section that it comes from, and the ways to a code."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+
+from ordermgmt.errors import NotFound
+from ordermgmt.sts.contract import AUTHORIZE_PATH, SESSION_COOKIE
+from tests.unit.authorization_setup import CALLBACK, REQUEST, Browser, arrival, open_authorization
+from tests.unit.sts_setup import INVENTORY, ISSUER, ORDERS
+
+
+@pytest.fixture
+async def browser(tmp_path: Path) -> AsyncIterator[Browser]:
+    async with open_authorization(tmp_path) as opened:
+        yield opened
+
+
+NOWHERE = [
+    # what the RFC says, changes, more parameters
+    ("6749-4.1.2.1 no client_id", {"client_id": ""}, []),
+    ("6749-4.1.2.1 unknown client", {"client_id": "nobody"}, []),
+    ("6749-4.1.2.1 a client's name is no id", {"client_id": "The Shop"}, []),
+    ("6749-3.1 client_id twice", {}, [("client_id", "web")]),
+    ("6749-3.1.2.3 no redirect_uri", {"redirect_uri": ""}, []),
+    ("6749-3.1 redirect_uri twice", {}, [("redirect_uri", CALLBACK)]),
+    ("6749-3.1.2.4 redirect_uri not registered", {"redirect_uri": "https://evil.test/cb"}, []),
+    ("9700-2.1 more path", {"redirect_uri": CALLBACK + "/x"}, []),
+    ("9700-2.1 more query", {"redirect_uri": CALLBACK + "?x"}, []),
+    ("9700-2.1 other case", {"redirect_uri": "https://WEB.test/cb"}, []),
+    ("9700-2.1 with its port", {"redirect_uri": "https://web.test:443/cb"}, []),
+    ("6749-3.1.2 a fragment", {"redirect_uri": CALLBACK + "#x"}, []),
+    ("another client's", {"redirect_uri": "https://other.test/cb"}, []),
+    ("8252-7.3 loopback of a confidential client", {"redirect_uri": "http://127.0.0.1:5/cb"}, []),
+    ("8252-8.3 localhost is a name", {"client_id": "spa", "redirect_uri": "http://localhost:5/cb"}, []),
+    ("8252-7.3 other path", {"client_id": "spa", "redirect_uri": "http://127.0.0.1:5/cb/x"}, []),
+    ("8252-7.3 other address", {"client_id": "spa", "redirect_uri": "http://127.0.0.2:5/cb"}, []),
+    ("8252-7.3 not https", {"client_id": "spa", "redirect_uri": "https://127.0.0.1:5/cb"}, []),
+    ("8252-7.3 no port at all", {"client_id": "spa", "redirect_uri": "http://127.0.0.1:/cb"}, []),
+    ("8252-7.3 user in the URI", {"client_id": "spa", "redirect_uri": "http://127.0.0.1:5@evil.test/cb"}, []),
+    ("no client of users", {"client_id": "alice-app", "redirect_uri": CALLBACK}, []),
+]
+REFUSED = [
+    # what the RFC says, changes, more parameters, error
+    ("6749-4.1.2.1 no response_type", {"response_type": ""}, [], "invalid_request"),
+    ("6749-4.1.2.1 token (implicit)", {"response_type": "token"}, [], "unsupported_response_type"),
+    ("oidc-3.3 hybrid", {"response_type": "code id_token"}, [], "unsupported_response_type"),
+    ("6749-3.1 a parameter twice", {}, [("scope", "add_order")], "invalid_request"),
+    ("6749-3.1 the same twice", {}, [("nonce", "n-1")], "invalid_request"),
+    ("6749-3.1 an unknown one twice", {}, [("x", "1"), ("x", "1")], "invalid_request"),
+    ("7636-4.4.1 no code_challenge", {"code_challenge": ""}, [], "invalid_request"),
+    ("7636-4.3 plain by default", {"code_challenge_method": ""}, [], "invalid_request"),
+    ("7636-4.4.1 plain", {"code_challenge_method": "plain"}, [], "invalid_request"),
+    ("7636-4.2 no SHA-256", {"code_challenge": "x" * 42}, [], "invalid_request"),
+    ("7636-4.2 padded", {"code_challenge": "x" * 43 + "="}, [], "invalid_request"),
+    ("6749-3.3 scope of another", {"scope": "operate"}, [], "invalid_scope"),
+    ("6749-3.3 scope unknown", {"scope": "everything"}, [], "invalid_scope"),
+    ("6749-3.3 scope malformed", {"scope": "add_order\topenid"}, [], "invalid_scope"),
+    ("8707-2 unknown resource", {"resource": "https://x.test"}, [], "invalid_target"),
+    ("8707-2 resource not of this client", {"resource": INVENTORY}, [], "invalid_target"),
+    ("8707-2 several resources", {}, [("resource", ORDERS), ("resource", ORDERS)], "invalid_target"),
+    ("oidc-6.1 request", {"request": "x.y.z"}, [], "request_not_supported"),
+    ("oidc-6.2 request_uri", {"request_uri": "https://x.test"}, [], "request_uri_not_supported"),
+    ("oidc-7.2.1 registration", {"registration": "{}"}, [], "registration_not_supported"),
+    ("oidc-3.1.2.1 prompt none and more", {"prompt": "none login"}, [], "invalid_request"),
+    ("unknown prompt", {"prompt": "dance"}, [], "invalid_request"),
+    ("oidc-3.1.2.1 max_age", {"max_age": "-1"}, [], "invalid_request"),
+    ("max_age no number", {"max_age": "٣"}, [], "invalid_request"),
+    ("fragment response mode", {"response_mode": "fragment"}, [], "invalid_request"),
+    ("a nonce that no database takes", {"nonce": "a\x00b"}, [], "invalid_request"),
+    ("oidc-3.1.2.6 nobody logged in", {"prompt": "none"}, [], "login_required"),
+]
+
+
+@pytest.mark.parametrize(("changes", "more"), [row[1:] for row in NOWHERE], ids=[row[0] for row in NOWHERE])
+async def test_without_a_proven_redirect_uri_the_browser_is_sent_nowhere(
+    browser: Browser, changes: dict[str, str], more: list[tuple[str, str]]
+) -> None:
+    answer = await browser.send(*more, **changes)
+    assert answer.status == 400
+    assert "location" not in answer.headers
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize(("changes", "more", "error"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED])
+async def test_other_errors_go_to_the_client(
+    browser: Browser, changes: dict[str, str], more: list[tuple[str, str]], error: str
+) -> None:
+    sent_to = await browser.authorize(*more, **changes)
+    assert sent_to.url == CALLBACK
+    assert sent_to.parameters["error"] == error
+    assert sent_to.parameters["error_description"].isascii()
+    assert sent_to.parameters["state"] == REQUEST["state"]
+    assert sent_to.parameters["iss"] == ISSUER
+    assert "code" not in sent_to.parameters
+
+
+async def test_a_client_without_the_grant_is_told_so(browser: Browser) -> None:
+    await browser.sts.database.write(
+        lambda transaction: transaction.execute("UPDATE clients SET grants = 'refresh_token' WHERE id = 'web'")
+    )
+    assert (await browser.authorize()).parameters["error"] == "unauthorized_client"
+
+
+@pytest.mark.parametrize("state", ["a\x00b", "ä", "x" * 2049])
+async def test_a_state_that_cannot_be_passed_on_is_refused_without_it(browser: Browser, state: str) -> None:
+    """RFC 6749 appendix A.5."""
+    sent_to = await browser.authorize(state=state)
+    assert sent_to.parameters["error"] == "invalid_request"
+    assert "state" not in sent_to.parameters
+
+
+async def test_a_state_that_comes_twice_is_not_passed_on(browser: Browser) -> None:
+    assert "state" not in (await browser.authorize(("state", "2"))).parameters
+
+
+async def test_login_then_consent_then_code(browser: Browser) -> None:
+    login = await browser.authorize(login_hint="alice")
+    assert login.url == ISSUER + "/login"
+    assert (await browser.sts.authorizations.pending(login.parameters["request"])).pending.login_hint == "alice"
+    await browser.login()
+    consent = await browser.go_on(login)
+    assert consent.url == ISSUER + "/consent"
+    waiting = await browser.sts.authorizations.pending(consent.parameters["request"])
+    assert waiting.client.title == "The Shop"
+    assert waiting.pending.scopes == {"openid", "add_order"}
+    done = await browser.consent(consent)
+    assert done.url == CALLBACK
+    assert set(done.parameters) == {"code", "state", "iss"}
+    assert (done.parameters["state"], done.parameters["iss"]) == (REQUEST["state"], ISSUER)
+
+
+async def test_a_request_is_answered_once(browser: Browser) -> None:
+    await browser.login()
+    consent = await browser.authorize()
+    await browser.consent(consent)
+    with pytest.raises(NotFound):
+        await browser.go_on(consent)
+    with pytest.raises(NotFound):
+        await browser.consent(consent)
+    with pytest.raises(NotFound):
+        await browser.sts.authorizations.deny(consent.parameters["request"])
+
+
+async def test_a_request_waits_ten_minutes(browser: Browser) -> None:
+    login = await browser.authorize()
+    browser.sts.clock.time += 600
+    with pytest.raises(NotFound):
+        await browser.sts.authorizations.pending(login.parameters["request"])
+    with pytest.raises(NotFound):
+        await browser.go_on(login)
+
+
+async def test_an_unknown_request_is_not_found(browser: Browser) -> None:
+    with pytest.raises(NotFound):
+        await browser.sts.authorizations.pending("nothing")
+
+
+async def test_a_user_may_say_no(browser: Browser) -> None:
+    await browser.login()
+    consent = await browser.authorize()
+    sent_to = arrival(await browser.sts.authorizations.deny(consent.parameters["request"]))
+    assert (sent_to.url, sent_to.parameters["error"]) == (CALLBACK, "access_denied")
+    assert sent_to.parameters["state"] == REQUEST["state"]
+
+
+async def test_consent_is_remembered_for_what_it_was_given_for(browser: Browser) -> None:
+    await browser.code()
+    assert "code" in (await browser.authorize()).parameters
+    assert "code" in (await browser.authorize(prompt="none")).parameters
+    assert "code" in (await browser.authorize(scope="openid")).parameters
+    more = await browser.authorize(scope="openid cancel_order")
+    assert more.url.endswith("/consent")
+    assert (await browser.authorize(scope="cancel_order", prompt="none")).parameters["error"] == "consent_required"
+    await browser.consent(more)
+    assert "code" in (await browser.authorize(scope="add_order cancel_order")).parameters
+
+
+async def test_consent_is_the_users_own(browser: Browser) -> None:
+    await browser.code()
+    await browser.login("bob")
+    assert (await browser.authorize()).url.endswith("/consent")
+
+
+async def test_prompt_consent_asks_again(browser: Browser) -> None:
+    await browser.code()
+    again = await browser.authorize(prompt="consent")
+    assert again.url.endswith("/consent")
+    assert "code" in (await browser.consent(again)).parameters
+
+
+async def test_a_consent_in_one_session_is_none_in_another(browser: Browser) -> None:
+    await browser.login()
+    consent = await browser.authorize(prompt="consent")
+    session = await browser.sts.sessions.find_session(browser.cookie)
+    assert session is not None
+    await browser.sts.authorizations.grant_consent(consent.parameters["request"], session)
+    await browser.login("bob")
+    assert (await browser.go_on(consent)).url.endswith("/consent")
+
+
+@pytest.mark.parametrize("redirect_uri", ["http://127.0.0.1:54321/cb", "http://127.0.0.1/cb", "http://[::1]:7/cb?x=1"])
+async def test_a_native_app_takes_any_port_and_asks_each_time(browser: Browser, redirect_uri: str) -> None:
+    """RFC 8252 sections 7.3 and 8.6."""
+    changes = {"client_id": "spa", "redirect_uri": redirect_uri}
+    await browser.code(**changes)
+    assert (await browser.authorize(**changes)).url.endswith("/consent")
+    assert (await browser.authorize(**changes, prompt="none")).parameters["error"] == "consent_required"
+
+
+async def test_a_public_client_with_a_site_of_its_own_is_asked_about_once(browser: Browser) -> None:
+    changes = {"client_id": "spa", "redirect_uri": "https://spa.test/cb"}
+    await browser.code(**changes)
+    assert "code" in (await browser.authorize(**changes)).parameters
+
+
+@pytest.mark.parametrize("prompt", ["login", "select_account"])
+async def test_prompt_login_takes_only_a_new_login(browser: Browser, prompt: str) -> None:
+    await browser.code()
+    browser.sts.clock.time += 1
+    login = await browser.authorize(prompt=prompt)
+    assert login.url.endswith("/login")
+    assert (await browser.go_on(login)).url.endswith("/login")
+    await browser.login()
+    assert "code" in (await browser.go_on(login)).parameters
+
+
+async def test_max_age_takes_only_a_recent_login(browser: Browser) -> None:
+    await browser.code()
+    browser.sts.clock.time += 100
+    assert "code" in (await browser.authorize(max_age="100")).parameters
+    assert (await browser.authorize(max_age="99")).url.endswith("/login")
+    assert (await browser.authorize(max_age="99", prompt="none")).parameters["error"] == "login_required"
+
+
+async def test_an_answer_keeps_the_query_of_the_redirect_uri(browser: Browser) -> None:
+    """RFC 6749 section 3.1.2."""
+    await browser.code()
+    sent_to = await browser.authorize(redirect_uri="https://web.test/cb?tenant=1")
+    assert sent_to.parameters["tenant"] == "1"
+    assert "code" in sent_to.parameters
+
+
+async def test_an_answer_without_a_state_has_none(browser: Browser) -> None:
+    await browser.code()
+    assert set((await browser.authorize(state="")).parameters) == {"code", "iss"}
+
+
+async def test_unknown_scopes_and_parameters_are_ignored(browser: Browser) -> None:
+    """OpenID Connect Core section 3.1.2.1, RFC 6749 section 3.1."""
+    await browser.login()
+    consent = await browser.authorize(("shoe_size", "9"), scope="openid offline_access")
+    assert (await browser.sts.authorizations.pending(consent.parameters["request"])).pending.scopes == {"openid"}
+
+
+async def test_without_a_scope_it_is_all_but_identity(browser: Browser) -> None:
+    await browser.login()
+    consent = await browser.authorize(scope="")
+    waiting = await browser.sts.authorizations.pending(consent.parameters["request"])
+    assert waiting.pending.scopes == {"add_order", "cancel_order"}
+
+
+async def test_a_user_who_may_do_nothing_of_it_is_not_asked(browser: Browser) -> None:
+    await browser.login("eve")
+    assert (await browser.authorize(scope="add_order")).parameters["error"] == "access_denied"
+
+
+async def test_a_request_may_be_posted(browser: Browser) -> None:
+    """OpenID Connect Core section 3.1.2.1: as a form, and then the URL has no say."""
+    answer = await browser.sts.post(REQUEST, path=AUTHORIZE_PATH)
+    assert answer.status == 303
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["referrer-policy"] == "no-referrer"
+    assert arrival(answer.headers["location"]).url.endswith("/login")
+    assert (await browser.sts.post(b"", path=f"{AUTHORIZE_PATH}?{urlencode(REQUEST)}")).status == 400
+
+
+@pytest.mark.parametrize("query", ["client_id", "client_id=%ff", "=&=", "a" * 10 + "&b=1"])
+async def test_a_query_that_is_no_form_is_refused(browser: Browser, query: str) -> None:
+    assert (await browser.sts.get(f"{AUTHORIZE_PATH}?{query}")).status == 400
+
+
+async def test_a_rubbish_cookie_is_no_session(browser: Browser) -> None:
+    for cookie in ("x", "ä", "", '"'):
+        answer = await browser.sts.get(
+            f"{AUTHORIZE_PATH}?{urlencode(REQUEST)}", [("cookie", f"{SESSION_COOKIE}={cookie}")]
+        )
+        assert arrival(answer.headers["location"]).url.endswith("/login")
+
+
+async def test_a_client_that_was_disabled_meanwhile_gets_no_code(browser: Browser) -> None:
+    login = await browser.authorize()
+    await browser.login()
+    await browser.sts.database.write(lambda transaction: transaction.execute("UPDATE clients SET disabled = 1"))
+    with pytest.raises(NotFound):
+        await browser.go_on(login)
+    with pytest.raises(NotFound):
+        await browser.sts.authorizations.pending(login.parameters["request"])

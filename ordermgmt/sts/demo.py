@@ -68,6 +68,7 @@ async def install_demo(database: Database, folder: Path, *, entropy: Entropy, th
     written, or others can read it.
     """
     content = await threads.run(partial(_read_or_make, folder / FILE_NAME, entropy))
+    # The public client is in it, too, so that a database from before there was one gets it.
     fingerprint = hashlib.sha256(f"{content}public {_SPA.id}\n".encode()).hexdigest()
     if await database.read(store.demo_fingerprint) == fingerprint:
         return

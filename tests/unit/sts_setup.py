@@ -161,7 +161,7 @@ async def open_sts(
     threads = threads or InlineThreads()
     entropy = Random(1).randbytes  # noqa: S311 - a test repeats
     migrations = files("ordermgmt.sts") / "migrations"
-    location = folder / "sts.sqlite" if isinstance(folder, Path) and folder.is_dir() else folder
+    location = folder / "sts.sqlite" if isinstance(folder, Path) and not folder.suffix else folder
     async with open_database(location, migrations, threads=threads, clock=SystemClock()) as database:
         key = await open_signing_key(database, "ES256", now=NOW, threads=threads)
         await database.write(lambda transaction: store.put_demo(transaction, [*CLIENTS, *clients], USERS, "none"))

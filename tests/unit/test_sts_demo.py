@@ -15,7 +15,7 @@ from ordermgmt.security.passwords import Passwords
 from ordermgmt.storage import Database, Transaction, open_database
 from ordermgmt.sts import store
 from ordermgmt.sts.demo import FILE_NAME, install_demo, uninstall_demo
-from ordermgmt.sts.registration import Client
+from ordermgmt.sts.registration import Client, is_redirect_uri
 from ordermgmt.threads import InlineThreads
 
 T = TypeVar("T")
@@ -79,6 +79,27 @@ async def test_the_first_start_makes_clients_users_and_their_file(tmp_path: Path
         ((digest,),) = await rows(database, "SELECT password_digest FROM users WHERE name = 'alice'")
         passwords = Passwords(THREADS, Random(2).randbytes)  # noqa: S311
         assert await passwords.verify(str(digest), found["user", "alice"])
+
+
+async def test_there_is_a_public_client_without_a_secret(tmp_path: Path) -> None:
+    async with open_database(tmp_path / "db", MIGRATIONS, threads=THREADS, clock=SystemClock()) as database:
+        await install(database, tmp_path)
+        spa = await database.read(lambda transaction: store.find_client(transaction, "demo-spa"))
+        assert spa is not None
+        assert (spa.public, spa.secret_digest) == (True, "")
+        assert spa.grants == {"authorization_code", "refresh_token"}
+        assert all(map(is_redirect_uri, spa.redirect_uris | spa.post_logout_redirect_uris))
+        assert "demo-spa" not in (tmp_path / FILE_NAME).read_text()
+
+
+async def test_a_database_from_before_the_public_client_gets_it(tmp_path: Path) -> None:
+    async with open_database(tmp_path / "db", MIGRATIONS, threads=THREADS, clock=SystemClock()) as database:
+        await install(database, tmp_path)
+        fingerprint = hashlib.sha256((tmp_path / FILE_NAME).read_bytes()).hexdigest()
+        await rows(database, "DELETE FROM clients WHERE id = 'demo-spa'")
+        await rows(database, f"UPDATE demo_file SET fingerprint = '{fingerprint}'")  # noqa: S608
+        await install(database, tmp_path)
+        assert await rows(database, "SELECT id FROM clients WHERE id = 'demo-spa'") == [("demo-spa",)]
 
 
 async def test_a_second_start_changes_nothing(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ordermgmt.sts.contract import AUDIENCES, ORDER_SCOPES, SERVICE_SCOPES, TOKEN_EXCHANGE, Audience, OAuthError
-from ordermgmt.sts.domain import MAX_ACTORS, Authority, choose_target, exchange, for_itself
-from ordermgmt.sts.registration import Client, UserDetails, is_client_id, is_user_name, system_clients
+from ordermgmt.sts.domain import MAX_ACTORS, Authority, choose_target, exchange, for_client, for_itself
+from ordermgmt.sts.registration import Client, UserDetails, is_client_id, is_redirect_uri, is_user_name, system_clients
 
 NOW = 1_700_000_000
 TOKEN = Authority(
@@ -38,6 +38,8 @@ authorities = st.builds(
     actors=st.lists(st.sampled_from(["client:gateway", "client:order"]), max_size=MAX_ACTORS).map(tuple),
     bound_to=st.sampled_from(["", "", "thumb-1"]),
     user=st.sampled_from([None, UserDetails("Alice", ("customer",))]),
+    sid=st.sampled_from(["", "sid-1"]),
+    family=st.sampled_from(["", "family-1"]),
 )
 exchanges = st.lists(
     st.fixed_dictionaries(
@@ -79,6 +81,7 @@ def test_no_sequence_of_exchanges_widens_anything(first: Authority, steps: list[
         assert narrowed.scopes <= current.scopes & AUDIENCES[step["target"]].scopes
         assert now < narrowed.expires_at <= min(current.expires_at, now + step["lifetime"])
         assert (narrowed.issuer, narrowed.subject, narrowed.user) == (current.issuer, current.subject, current.user)
+        assert (narrowed.sid, narrowed.family) == (current.sid, current.family)
         assert narrowed.client_id == caller.id
         assert narrowed.actors == (f"client:{caller.id}", *current.actors)
         assert len(narrowed.actors) <= MAX_ACTORS
@@ -86,6 +89,21 @@ def test_no_sequence_of_exchanges_widens_anything(first: Authority, steps: list[
         if narrowed.audience == "inventory":
             assert narrowed.bound_to
         current = narrowed
+
+
+@given(authorities, st.none() | scope_sets, st.integers(1, 10_000), st.sampled_from(["", "thumb-1"]))
+def test_no_token_of_a_family_says_more_than_the_family(
+    family: Authority, scopes: frozenset[str] | None, lifetime: int, thumbprint: str
+) -> None:
+    try:
+        token = for_client(family, now=NOW, lifetime=lifetime, scopes=scopes, thumbprint=thumbprint)
+    except OAuthError:
+        return
+    assert token.scopes <= family.scopes & AUDIENCES[family.audience].scopes
+    assert NOW < token.expires_at <= min(family.expires_at, NOW + lifetime)
+    assert token.bound_to == thumbprint
+    assert token.bound_to or token.audience != "inventory"
+    assert replace(token, scopes=family.scopes, expires_at=family.expires_at, bound_to=family.bound_to) == family
 
 
 @given(authorities, scope_sets, st.integers(1, 5000))
@@ -98,6 +116,7 @@ def test_claims_say_what_the_authority_says(authority: Authority, scopes: frozen
         authority.audience,
         authority.subject,
     )
+    assert claims.get("sid", "") == authority.sid
     assert (claims.get("cnf") == {"x5t#S256": authority.bound_to}) == bool(authority.bound_to)
     actors = []
     act: Mapping[str, Any] | None = claims.get("act")
@@ -197,6 +216,49 @@ def test_a_request_names_one_target(audiences: list[str], resources: list[str], 
 def test_several_or_unknown_targets_are_refused(audiences: list[str], resources: list[str]) -> None:
     with pytest.raises(OAuthError, match="invalid_target"):
         choose_target(audiences, resources, KNOWN)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "https://shop.example.com/cb",
+        "https://shop.example.com/cb?tenant=1",
+        "http://127.0.0.1/cb",
+        "http://127.0.0.1:8000/cb",
+        "http://[::1]:8000/cb",
+        "http://localhost:8000/cb",
+        "http://localhost",
+        "com.example.app:/cb",
+    ],
+)
+def test_redirect_uris_that_may_be_registered(uri: str) -> None:
+    """RFC 6749 section 3.1.2, RFC 8252 sections 7.1 to 7.3."""
+    assert is_redirect_uri(uri)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "http://shop.example.com/cb",
+        "http://localhost.example.com/cb",
+        "http://127.0.0.1.example.com/cb",
+        "http://127.0.0.1@example.com/cb",
+        "https://user@example.com/cb",
+        "https://shop.example.com/cb#x",
+        "https://shop.example.com/c b",
+        "https://shop.example.com/cb\n",
+        "https://",
+        "javascript:alert(1)",
+        "data:text/html,x",
+        "app:/cb",
+        "/cb",
+        "",
+        "http://localhost:x/cb",
+    ],
+)
+def test_redirect_uris_that_may_not(uri: str) -> None:
+    """The same sections."""
+    assert not is_redirect_uri(uri)
 
 
 @pytest.mark.parametrize("name", ["client:gateway", "client:", "a:b", "", " alice", "a\n", "ä", "x" * 65, ":"])

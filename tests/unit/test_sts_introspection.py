@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from ordermgmt.sts.contract import INTROSPECT_PATH, REVOKE_PATH
+from ordermgmt.sts.domain import Authority
 from tests.unit.authorization_setup import (
     SECRET,
     Browser,
@@ -157,13 +158,18 @@ async def test_a_logout_leaves_nothing_active(browser: Browser) -> None:
 
 
 async def test_a_logout_ends_exchanges_of_opaque_tokens_and_of_jwts(browser: Browser) -> None:
-    await browser.code()
-    token = (await browser.tokens())["access_token"]
-    onwards = exchange_of(token)
-    assert (await browser.sts.post(onwards, peer=service("gateway"))).status == 200
+    opaque = (await browser.tokens())["access_token"]
+    session = await browser.sts.sessions.find_session(browser.cookie)
+    assert session is not None
+    now = int(browser.sts.clock.now())
+    authority = Authority(ISSUER, "alice", frozenset({"add_order"}), "gateway", now + 60, "web", sid=session.sid)
+    jwt = browser.sts.mint.jwt(authority, now).response.access_token
+    for token in (opaque, jwt):
+        assert (await browser.sts.post(exchange_of(token), peer=service("gateway"))).status == 200
     await browser.logout()
-    answer = await browser.sts.post(onwards, peer=service("gateway"))
-    assert (answer.status, answer.body["error"]) == (400, "invalid_request")
+    for token in (opaque, jwt):
+        answer = await browser.sts.post(exchange_of(token), peer=service("gateway"))
+        assert (answer.status, answer.body["error"]) == (400, "invalid_request")
 
 
 async def test_a_revoked_access_token_is_dead_and_its_family_goes_on(browser: Browser) -> None:

@@ -66,6 +66,16 @@ async def test_a_code_is_used_once_and_the_others_take_it_back(browser: Browser)
     assert rows == [(1, 1)]
 
 
+async def test_without_grace_one_of_many_wins_and_the_others_end_its_family(location: Location) -> None:
+    rules = replace(RULES, refresh_token_grace=0)
+    async with open_authorization(location, rules=rules, threads=threads_of(location)) as browser:
+        tokens = await browser.tokens()
+        browser.sts.clock.time += 0.5
+        (winner,) = won(await at_once(lambda: refresh(browser.sts, tokens["refresh_token"])))
+        assert not await is_alive(browser.sts, winner.body["access_token"])
+        assert (await refresh(browser.sts, winner.body["refresh_token"])).body["error"] == "invalid_grant"
+
+
 async def test_without_grace_a_refresh_token_is_used_once_and_the_others_end_its_family(location: Location) -> None:
     rules = replace(RULES, refresh_token_grace=0)
     async with open_authorization(location, rules=rules, threads=threads_of(location)) as browser:

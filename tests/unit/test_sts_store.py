@@ -27,6 +27,16 @@ APP = Client(
     default_audience="gateway",
     secret_digest="d" * 64,
 )
+SPA = Client(
+    "spa",
+    grants=frozenset({"authorization_code"}),
+    scopes=frozenset({"add_order"}),
+    default_audience="gateway",
+    public=True,
+    name="A page",
+    redirect_uris=frozenset({"https://spa.test/cb", "http://127.0.0.1/cb"}),
+    post_logout_redirect_uris=frozenset({"https://spa.test/"}),
+)
 ALICE = StoredUser("alice", UserDetails("Alice", ("customer", "tester")), frozenset({"add_order"}), "$argon2id$")
 OWN = Authority(
     issuer="https://sts.test",
@@ -42,7 +52,7 @@ OF_ALICE = replace(OWN, subject="alice", user=ALICE.details)
 @pytest.fixture
 async def database(location: Location) -> AsyncIterator[Database]:
     async with open_database(location, MIGRATIONS, threads=InlineThreads(), clock=SystemClock()) as opened:
-        await opened.write(lambda transaction: store.put_demo(transaction, [APP], [ALICE], "f"))
+        await opened.write(lambda transaction: store.put_demo(transaction, [APP, SPA], [ALICE], "f"))
         yield opened
 
 
@@ -60,7 +70,15 @@ async def run(database: Database, sql: str) -> list[tuple[object, ...]]:
 
 async def test_a_client_comes_back_as_it_was_registered(database: Database) -> None:
     assert await database.read(lambda transaction: store.find_client(transaction, "app")) == APP
+    assert await database.read(lambda transaction: store.find_client(transaction, "spa")) == SPA
     assert await database.read(lambda transaction: store.find_client(transaction, "APP")) is None
+
+
+async def test_a_user_comes_back_as_it_was_registered(database: Database) -> None:
+    assert await database.read(lambda transaction: store.find_user(transaction, "alice")) == ALICE
+    assert await database.read(lambda transaction: store.find_user(transaction, "Alice")) is None
+    await run(database, "UPDATE users SET disabled = 1")
+    assert await database.read(lambda transaction: store.find_user(transaction, "alice")) is None
 
 
 async def test_a_token_comes_back_as_the_authority_that_it_was_made_from(database: Database) -> None:

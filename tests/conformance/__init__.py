@@ -1,0 +1,1 @@
+"""Which test shows that a requirement of a standard is kept: see `rows`."""

@@ -29,7 +29,7 @@ WEB = Client(
     default_audience="gateway",
     secret_digest=token_digest("secret-of-web"),
     name="The Shop",
-    redirect_uris=frozenset({CALLBACK, "https://web.test/cb?tenant=1"}),
+    redirect_uris=frozenset({CALLBACK, "https://web.test/cb?tenant=1", "http://127.0.0.1/cb"}),
 )
 OTHER = Client(
     "other",

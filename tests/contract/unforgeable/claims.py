@@ -183,7 +183,7 @@ def _binding() -> Iterator[Row]:
 
 def _texts() -> Iterator[Row]:
     texts: list[Any] = [None, "", 7, ["a"], {"a": 1}, "a\0", "a" * 257]
-    for name in ("client_id", "jti", "preferred_username", "name"):
+    for name in ("client_id", "jti", "sid", "preferred_username", "name"):
         for value in texts:
             yield Row(f"{name} is {value!r:.20}", claims(**{name: value}), f"invalid-{name}")
     lists: list[Any] = [None, "clerk", 7, [7], [["clerk"]], [""], ["a\0"], ["a"] * 65]

@@ -10,6 +10,7 @@ import click
 from ordermgmt.commands.backups import backup, restore
 from ordermgmt.commands.certificates import certs
 from ordermgmt.commands.journal import journal
+from ordermgmt.commands.keys import keys
 from ordermgmt.commands.running import child, run
 from ordermgmt.commands.stock import inventory
 
@@ -21,7 +22,7 @@ def main() -> None:
     """Secured order management: STS, gateway, order and inventory service under one supervisor."""
 
 
-for command in (run, child, certs, inventory, journal, backup, restore):
+for command in (run, child, certs, keys, inventory, journal, backup, restore):
     main.add_command(command)
 
 

@@ -93,7 +93,11 @@ class StsConfig(Section, frozen=True):
     mtls_public_url: str = ""
     """Base URL of `mtls_endpoint_aliases`. Empty: https://localhost and the port of `mtls_listen`."""
     signing_algorithm: Literal["ES256", "RS256"] = "ES256"
-    """Algorithm of the signing key that the first start makes."""
+    """Algorithm of the signing keys that are made from now on."""
+    key_file: str = ""
+    """File with the key that encrypts the signing keys in the database. Empty: `sts-key` in `suite.data`."""
+    key_rotation_days: Annotated[float, msgspec.Meta(ge=0)] = 30.0
+    """Days that a signing key signs, then the next one does. 0: only on command."""
     access_token_lifetime: int = 3600
     """Seconds that an opaque access token is good for."""
     exchanged_token_lifetime: int = 60

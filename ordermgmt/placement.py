@@ -15,7 +15,9 @@ from ordermgmt.config import Config
 from ordermgmt.endpoints import resolve_endpoints
 from ordermgmt.net import Address, Binding
 from ordermgmt.runtime import Runtime, ServiceContext
+from ordermgmt.security.credentials import Credentials
 from ordermgmt.security.tls import load_credential
+from ordermgmt.supervision.bells import Bells
 from ordermgmt.supervision.child import Run
 from ordermgmt.supervision.health import Board, Probes
 
@@ -64,19 +66,26 @@ async def run_service(
     runtime: Runtime,
     bindings: Mapping[str, Binding],
     probes: Probes,
+    bells: Bells,
     drain: trio.Event,
     *,
     task_status: trio.TaskStatus[None],
 ) -> None:
-    """Run `service`, to which `assignment` is, in this process on its own `bindings`, until `drain` is set."""
+    """Run `service`, to which `assignment` is, in this process on its own `bindings`, until `drain` is set.
+
+    It reads its certificate again at every ring of that bell.
+    """
     config, addresses = assignment.config, assignment.addresses
+    heard = bells.certificates.rings  # before the files are read: a ring meanwhile is not lost
+    suite = config.suite
+    credentials = Credentials(partial(load_credential, Path(suite.certs), service.name, suite.trust_domain))
     context = ServiceContext(
         name=service.name,
         config=config,
         runtime=runtime,
         bindings=bindings,
         endpoints=resolve_endpoints(config, addresses),
-        credential=load_credential(Path(config.suite.certs), service.name, config.suite.trust_domain),
+        credentials=credentials,
         callers=service.callers,
         drain=drain,
         data=data_folder(config, guide=assignment.guide),
@@ -84,8 +93,12 @@ async def run_service(
         meters=probes.meters,
         demo=assignment.demo,
         guide=assignment.guide,
+        bells=bells,
     )
-    await service.run(context, task_status=task_status)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(credentials.keep_fresh, bells.certificates, heard, runtime.threads)
+        await service.run(context, task_status=task_status)
+        nursery.cancel_scope.cancel()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +111,7 @@ class Part:
     bindings: Mapping[str, Binding]
     probes: Probes
     board: Board
+    bells: Bells
 
 
 Placement = Callable[[Part], Run]
@@ -106,7 +120,7 @@ Placement = Callable[[Part], Run]
 
 def in_this_process(part: Part) -> Run:
     """Run a service as a task of the supervisor's own loop."""
-    return partial(run_service, part.service, part.assignment, part.runtime, part.bindings, part.probes)
+    return partial(run_service, part.service, part.assignment, part.runtime, part.bindings, part.probes, part.bells)
 
 
 def data_folder(config: Config, *, guide: bool) -> Path:

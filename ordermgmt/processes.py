@@ -16,6 +16,7 @@ from ordermgmt.errors import StartError
 from ordermgmt.net import TcpBinding, format_address
 from ordermgmt.placement import Assignment, Part, run_service
 from ordermgmt.runtime import Runtime
+from ordermgmt.supervision.bells import Bells
 from ordermgmt.supervision.child import Run
 from ordermgmt.supervision.health import Probes
 from ordermgmt.supervision.process import ChildProcess, Program
@@ -43,7 +44,7 @@ def in_own_process(part: Part) -> Run:
         descriptors=tuple(sockets.values()),
         environment=_environment(),
     )
-    child = ChildProcess(name, program, part.board)
+    child = ChildProcess(name, program, part.board, bells=part.bells)
     part.probes.checks[name] = child.unready_reason
     part.probes.meters[name] = child.figures
     return child.run
@@ -56,6 +57,7 @@ def work_with(runtime: Runtime) -> Work:
         assignment: bytes,
         drain: trio.Event,
         probes: Probes,
+        bells: Bells,
         /,
         *,
         task_status: trio.TaskStatus[Sequence[str]],
@@ -70,7 +72,7 @@ def work_with(runtime: Runtime) -> Work:
                     msg = f"{service.name}.{key} is bound to {format_address(binding.address)}, not as assigned"
                     raise StartError(msg)
             async with trio.open_nursery() as nursery:
-                await nursery.start(run_service, service, assigned, runtime, bindings, probes, drain)
+                await nursery.start(run_service, service, assigned, runtime, bindings, probes, bells, drain)
                 task_status.started([format_address(binding.address) for binding in bindings.values()])
 
     return work

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -15,8 +16,11 @@ from ordermgmt.ids import Entropy
 from ordermgmt.net import Address, Binding, Network
 from ordermgmt.net.limits import Limits
 from ordermgmt.net.outbound import HttpClient, open_client
-from ordermgmt.security.tls import Credential, client_tls
+from ordermgmt.security.credentials import Credentials
+from ordermgmt.security.peer import Peer, identify
+from ordermgmt.security.tls import client_tls, server_context
 from ordermgmt.storage import Location, locate
+from ordermgmt.supervision.bells import Bells
 from ordermgmt.telemetry.metrics import Meter
 from ordermgmt.threads import Threads
 
@@ -57,6 +61,7 @@ class ServiceContext:
     certificate to the scopes that it may use. When `drain` is set the service finishes what it has and
     returns. Into `readiness` it puts its own check: what it returns is why it is not ready, or None. Into `meters` it
     puts what reads its figures.
+    `credentials` are kept fresh by whoever made them; `bells` tell what else the running service is asked for.
     `guide` says whether the replay profile is on, `demo` whether demo users may be made.
     """
 
@@ -65,7 +70,7 @@ class ServiceContext:
     runtime: Runtime
     bindings: Mapping[str, Binding]
     endpoints: Endpoints
-    credential: Credential
+    credentials: Credentials
     callers: Mapping[str, frozenset[str]]
     drain: trio.Event
     data: Path
@@ -73,11 +78,34 @@ class ServiceContext:
     meters: MutableMapping[str, Meter] = field(default_factory=dict)
     demo: bool = False
     guide: bool = False
+    bells: Bells = field(default_factory=Bells)
 
-    def open_client(self, service: str, addresses: Sequence[Address]) -> AbstractAsyncContextManager[HttpClient]:
-        """Open a client of another service, which presents this one's certificate and demands the other's identity."""
-        tls = client_tls(self.credential, expected=service, clock=self.runtime.clock)
-        return open_client(self.runtime.network, addresses, tls=tls)
+    def open_client(
+        self, service: str, addresses: Sequence[Address], *, limit: int = 128
+    ) -> AbstractAsyncContextManager[HttpClient]:
+        """Open a client of another service, which presents this one's certificate and demands the other's identity.
+
+        When the certificate changes, requests go over new connections. At most `limit` are under way at once.
+        """
+        clock = self.runtime.clock
+        tls = self.credentials.derive(lambda credential: client_tls(credential, expected=service, clock=clock))
+        return open_client(self.runtime.network, addresses, tls=tls, limit=limit)
+
+    def listener_tls(
+        self, *, client_certificates: bool = False, alpn: Sequence[str] = ("http/1.1",)
+    ) -> Callable[[], ssl.SSLContext]:
+        """Return what gives a listener the context for a new connection: that of the certificate in use."""
+        clock = self.runtime.clock
+        return self.credentials.derive(
+            lambda credential: server_context(
+                credential, client_certificates=client_certificates, alpn=alpn, clock=clock
+            )
+        )
+
+    def identify(self, certificate: bytes | None) -> Peer:
+        """Return whom a client's certificate names, by the authorities that are trusted now. Raises PeerRefused."""
+        credential = self.credentials.current
+        return identify(certificate, credential.authorities, credential.trust_domain, self.runtime.clock.now())
 
     @property
     def database(self) -> Location:

@@ -23,11 +23,13 @@ from ordermgmt.net.limits import Limits
 from ordermgmt.net.server import serve
 from ordermgmt.order import main as order
 from ordermgmt.placement import Assignment, Part, Placement, Service, data_folder, in_this_process
+from ordermgmt.renewal import Renewal
 from ordermgmt.runtime import Endpoints, Runtime
 from ordermgmt.storage import use_folder
 from ordermgmt.sts import main as sts
 from ordermgmt.sts.contract import AUDIENCES, ORDER_SCOPES
 from ordermgmt.sts.registration import system_clients
+from ordermgmt.supervision.bells import Bells
 from ordermgmt.supervision.child import Child
 from ordermgmt.supervision.health import Board, Probes
 from ordermgmt.supervision.policy import RestartPolicy
@@ -101,12 +103,15 @@ class Suite:
         self.services = tuple(services)
         self.board = Board([service.name for service in services], pid=os.getpid())
         self.guide = guide
+        self.bells = Bells()
         self._shared_demo = shared_demo
         self._runtime = runtime
         self._place = place
         self._probes = Probes()
         self._bindings: dict[str, dict[str, Binding]] = {}
         self._admin: Binding
+        names = [service.name for service in services]
+        self._renewal = Renewal(config.suite, names, runtime.clock, runtime.threads, self.bells.certificates)
         self._stack = ExitStack()
 
     async def __aenter__(self) -> Self:
@@ -147,6 +152,14 @@ class Suite:
         bound = (address for listeners in self.addresses.values() for address in listeners.values())
         return all(map(is_loopback, bound)) and (self._shared_demo or not self.config.suite.database)
 
+    def rotate(self) -> None:
+        """Have the running services get new certificates, and a new signing key published. Does not block.
+
+        Where the key of the authority is not on this machine, certificates are read again as somebody put them there.
+        """
+        self._renewal.rotate()
+        self.bells.signing_keys.ring()
+
     async def run(self, stop: trio.Event, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Start the services, keep them running until `stop` is set, drain them.
 
@@ -158,7 +171,8 @@ class Suite:
     async def _run(self, stop: trio.Event, task_status: trio.TaskStatus[None]) -> None:
         children = [Child(service.name, self._place(self._part(service))) for service in self.services]
         ended = trio.Event()
-        async with trio.open_nursery() as nursery:
+        async with trio.open_nursery() as nursery, trio.open_nursery() as background:
+            await background.start(self._renewal.run)
             admin_app = create_admin_app(self.board, self._probes)
             await nursery.start(
                 partial(
@@ -176,6 +190,7 @@ class Suite:
                 )
             finally:
                 ended.set()
+                background.cancel_scope.cancel()
 
     def _check(self) -> None:
         suite = self.config.suite
@@ -187,7 +202,7 @@ class Suite:
     def _part(self, service: Service) -> Part:
         assignment = Assignment(service.name, self.config, self.addresses, self.guide, self.demo)
         bindings = self._bindings[service.name]
-        return Part(service, assignment, self._runtime, bindings, self._probes, self.board)
+        return Part(service, assignment, self._runtime, bindings, self._probes, self.board, self.bells)
 
     async def _bind(self, section: str, key: str, stack: ExitStack) -> Binding:
         text: str = getattr(getattr(self.config, section), key)

@@ -39,3 +39,23 @@ def certs_issue(config_file: Path | None, name: str) -> None:
     suite = read_config(config_file).suite
     with failing_in_one_line():
         click.echo(pki.issue(Path(suite.certs), name, suite.names, suite.trust_domain, SystemClock().now()))
+
+
+@certs.command("rotate")
+@config_option
+@click.option("--ca", "authority", is_flag=True, help="Replace the certificate authority.")
+def certs_rotate(config_file: Path | None, *, authority: bool) -> None:
+    """Issue every certificate again with a new key; a running suite takes them in within a second.
+
+    With --ca a new authority is made first. A running suite trusts both, issues its certificates from the new one after
+    a minute or two, and drops the old one an hour after nothing of it is left. Certificates that other machines use are
+    for you to issue again ('ordermgmt certs issue NAME') and to copy, with ca.pem.
+    """
+    suite = read_config(config_file).suite
+    directory, now = Path(suite.certs), SystemClock().now()
+    with failing_in_one_line():
+        if authority:
+            click.echo(pki.replace_authority(directory, suite.names, suite.trust_domain, now))
+        else:
+            for line in pki.rotate(directory, suite.names, suite.trust_domain, now):
+                click.echo(line)

@@ -20,7 +20,7 @@ from ordermgmt.startup import show_when_ready
 from ordermgmt.supervision.signals import watch
 from ordermgmt.supervision.worker import work
 from ordermgmt.system import Suite, select
-from ordermgmt.telemetry.logs import configure_logs, get_logger
+from ordermgmt.telemetry.logs import configure_logs
 
 __all__ = ["child", "run"]
 
@@ -35,7 +35,8 @@ ENDED_BY_SIGNAL = 130
 def run(config_file: Path | None, services: tuple[str, ...], *, guide: bool, processes: bool) -> None:
     """Run SERVICES, all of them if none is named, until a signal ends them.
 
-    The first SIGTERM or Ctrl-C finishes what is in flight, the second ends at once.
+    The first SIGTERM or Ctrl-C finishes what is in flight, the second ends at once. SIGHUP makes new certificates and
+    the next signing key.
     """
     config = read_config(config_file)
     configure_logs(sys.stderr, pretty=sys.stderr.isatty(), shared=processes)
@@ -65,7 +66,7 @@ async def _run(make_suite: Callable[[], Suite]) -> bool:
     stop = trio.Event()
     ended = trio.CancelScope()
     async with make_suite() as suite, trio.open_nursery() as nursery:
-        await nursery.start(watch, stop, ended, partial(get_logger("supervisor").info, "reload-ignored"))
+        await nursery.start(watch, stop, ended, suite.rotate)
         with ended:
             nursery.start_soon(show_when_ready, suite)
             await suite.run(stop)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
 
 import trio
 
@@ -11,7 +12,7 @@ from ordermgmt.errors import Unauthenticated, Unavailable
 from ordermgmt.gateway.app import create_app
 from ordermgmt.gateway.contract import AUDIENCE
 from ordermgmt.gateway.exchanges import Exchange, Exchanged, Exchanges
-from ordermgmt.gateway.operations import Forwarder, Upstream
+from ordermgmt.gateway.operations import Access, Forwarder, Upstream
 from ordermgmt.inventory.contract import AUDIENCE as INVENTORY
 from ordermgmt.inventory.contract import READ_INVENTORY
 from ordermgmt.net.server import serve
@@ -21,8 +22,7 @@ from ordermgmt.security import tokens
 from ordermgmt.security.guard import Authenticate, Guard, Require
 from ordermgmt.security.peer import Peer
 from ordermgmt.security.principal import Principal
-from ordermgmt.security.tls import server_context
-from ordermgmt.sts.client import BoundToken, StsClient
+from ordermgmt.sts.client import BoundClients, StsClient
 from ordermgmt.sts.contract import is_opaque_token
 
 __all__ = ["run"]
@@ -30,34 +30,36 @@ __all__ = ["run"]
 
 async def run(context: ServiceContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
     """Serve the public API until `context.drain` is set and what is in flight is answered."""
-    endpoints, credential, clock = context.endpoints, context.credential, context.runtime.clock
+    endpoints, clock = context.endpoints, context.runtime.clock
     timeout = context.config.gateway.upstream_timeout
     async with AsyncExitStack() as stack:
         sts = StsClient(await stack.enter_async_context(context.open_client("sts", endpoints.sts_mtls)), context.name)
         order_http = await stack.enter_async_context(context.open_client(ORDER, endpoints.order))
-        inventory_http = await stack.enter_async_context(context.open_client(INVENTORY, endpoints.inventory))
-        own_token = BoundToken(sts, credential, INVENTORY, [READ_INVENTORY])
+        inventory = BoundClients(context, INVENTORY, endpoints.inventory, [READ_INVENTORY])
         nursery = await stack.enter_async_context(trio.open_nursery())
-        await nursery.start(own_token.run)
+        await nursery.start(inventory.run)
         exchanges = Exchanges(_exchange(sts, clock, timeout), clock=clock, nursery=nursery)
 
         async def order_token(subject_token: str | None) -> str | None:
             return None if subject_token is None else (await exchanges.get(subject_token, ORDER)).token
 
-        async def inventory_token(subject_token: str | None) -> str | None:  # noqa: ARG001 - the gateway's own serves all
-            return await own_token.get()
+        @contextmanager
+        def to_order() -> Iterator[Access]:
+            yield Access(order_http, order_token)
 
-        upstreams = {
-            ORDER: Upstream(ORDER, order_http, order_token),
-            INVENTORY: Upstream(INVENTORY, inventory_http, inventory_token),
-        }
+        @contextmanager
+        def to_inventory() -> Iterator[Access]:
+            with inventory.use() as (http, token):
+                # the gateway's own serves all
+                yield Access(http, lambda _: token.get())
+
+        upstreams = {ORDER: Upstream(ORDER, to_order), INVENTORY: Upstream(INVENTORY, to_inventory)}
         forwarder = Forwarder(upstreams, public_url=endpoints.gateway_url, timeout=timeout)
-        tls = server_context(credential, client_certificates=False, alpn=("h2", "http/1.1"), clock=clock)
         await serve(
             create_app(forwarder, Guard(Require(), _authenticate(exchanges), AUDIENCE)),
             context.bindings["listen"].open_listener(),
             drain=context.drain,
-            tls=lambda: tls,
+            tls=context.listener_tls(alpn=("h2", "http/1.1")),
             limits=context.limits,
             drain_timeout=context.drain_timeout,
             task_status=task_status,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 import trio
@@ -14,7 +15,7 @@ from ordermgmt.errors import Forbidden, OutcomeUnknown, Unauthenticated, Unavail
 from ordermgmt.gateway.contract import FORWARDED_HEADERS, RETURNED_HEADERS, Route
 from ordermgmt.net.outbound import HttpClient, Interrupted, Response, Unreachable
 
-__all__ = ["Answer", "Forwarder", "Request", "TokenSource", "Upstream"]
+__all__ = ["Access", "Answer", "Forwarder", "Request", "TokenSource", "Upstream"]
 
 _NEEDED_SCOPE = re.compile(r'\bscope="([\x20-\x21\x23-\x5b\x5d-\x7e]*)"')
 _SAFE = ("GET", "HEAD")
@@ -23,18 +24,24 @@ _SAFE = ("GET", "HEAD")
 class TokenSource(Protocol):
     """Finds the token with which a request goes on."""
 
-    async def __call__(self, subject_token: str | None) -> str | None:
+    def __call__(self, subject_token: str | None, /) -> Awaitable[str | None]:
         """Return the token for the service behind, given the client's, or None to go on without one."""
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Upstream:
-    """A service behind the gateway: how to reach it, and the token that it wants."""
+class Access(NamedTuple):
+    """Connections to a service, and where the tokens are from that may be used on them."""
 
-    name: str
     http: HttpClient
     token: TokenSource
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """A service behind the gateway. `access` is entered for each request: a token may be bound to a certificate."""
+
+    name: str
+    access: Callable[[], AbstractContextManager[Access]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,17 +88,18 @@ class Forwarder:
 
     async def _send(self, upstream: Upstream, request: Request) -> Response:
         headers = [(name, request.headers[name]) for name in FORWARDED_HEADERS if name in request.headers]
-        token = await upstream.token(request.subject_token)
-        if token is not None:
-            headers.append(("authorization", f"Bearer {token}"))
         try:
-            return await upstream.http.request(
-                request.method,
-                request.target,
-                headers=headers,
-                content=request.content,
-                repeatable=request.method in _SAFE,
-            )
+            with upstream.access() as (http, tokens):
+                token = await tokens(request.subject_token)
+                if token is not None:
+                    headers.append(("authorization", f"Bearer {token}"))
+                return await http.request(
+                    request.method,
+                    request.target,
+                    headers=headers,
+                    content=request.content,
+                    repeatable=request.method in _SAFE,
+                )
         except Unreachable as error:
             code, msg = f"{upstream.name}-unreachable", f"the {upstream.name} service cannot be reached"
             raise Unavailable(code, msg, retry_after=1) from error

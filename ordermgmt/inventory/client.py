@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from http import HTTPStatus
 from typing import NoReturn, Protocol, TypeVar
 from urllib.parse import urlencode
@@ -65,20 +66,24 @@ class Token(Protocol):
         ...
 
 
+Use = Callable[[], AbstractContextManager[tuple[HttpClient, Token]]]
+"""Gives connections to inventory, and the token that is bound to the certificate that they present: one value, for the
+request that is made inside the block."""
+
+
 class _Head(msgspec.Struct):
     status: int
 
 
 class InventoryClient:
-    """Calls inventory over a client that stays the caller's. Time limits are the caller's too.
+    """Calls inventory; `use` is entered for each request. Time limits are the caller's.
 
     A call that is cancelled may have been carried out. Every change may be sent again as it is: its
     operation id is decided once.
     """
 
-    def __init__(self, http: HttpClient, token: Token, clock: Clock) -> None:
-        self._http = http
-        self._token = token
+    def __init__(self, use: Use, clock: Clock) -> None:
+        self._use = use
         self._clock = clock
 
     async def apply_all(
@@ -148,18 +153,18 @@ class InventoryClient:
         raise _unavailable(reason)
 
     async def _request(self, method: str, target: str, content: bytes = b"") -> Response:
-        token = await self._token.get()
-        headers = [("authorization", f"Bearer {token}")]
-        if content:
-            headers.append(("content-type", "application/json"))
-        try:
-            repeatable = method == "GET"
-            answer = await self._http.request(method, target, headers=headers, content=content, repeatable=repeatable)
-        except Unreachable as error:
-            msg = "the inventory service cannot be reached"
-            raise Unavailable("inventory-unreachable", msg, retry_after=1) from error
-        if answer.status == HTTPStatus.UNAUTHORIZED:
-            self._token.discard(token)
+        headers = [("content-type", "application/json")] if content else []
+        with self._use() as (http, tokens):
+            token = await tokens.get()
+            headers.append(("authorization", f"Bearer {token}"))
+            try:
+                repeatable = method == "GET"
+                answer = await http.request(method, target, headers=headers, content=content, repeatable=repeatable)
+            except Unreachable as error:
+                msg = "the inventory service cannot be reached"
+                raise Unavailable("inventory-unreachable", msg, retry_after=1) from error
+            if answer.status == HTTPStatus.UNAUTHORIZED:
+                tokens.discard(token)
         return answer
 
 

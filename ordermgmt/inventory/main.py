@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -13,13 +12,10 @@ import trio
 from ordermgmt.inventory.app import MAX_BODY, create_app
 from ordermgmt.inventory.contract import AUDIENCE, MANAGE_INVENTORY
 from ordermgmt.inventory.operations import Inventory
-from ordermgmt.net.outbound import open_client
 from ordermgmt.net.server import serve
 from ordermgmt.runtime import Runtime, ServiceContext
 from ordermgmt.security.guard import Guard, Require
 from ordermgmt.security.jwks import JwksClient, fetch_over
-from ordermgmt.security.peer import Peer, identify
-from ordermgmt.security.tls import client_tls, server_context
 from ordermgmt.security.tokens import TrustedIssuer
 from ordermgmt.security.verifier import TokenVerifier
 from ordermgmt.storage import Location, open_database
@@ -47,26 +43,15 @@ async def run(  # noqa: ASYNC128 - `serve` says started
     context: ServiceContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
 ) -> None:
     """Serve until `context.drain` is set and the requests in flight are done. Raises StartError."""
-    runtime, credential = context.runtime, context.credential
-    clock = runtime.clock
-    listener_tls = server_context(credential, client_certificates=True, clock=clock)
-    sts_tls = client_tls(credential, expected="sts", clock=clock)
-
-    def current_tls() -> ssl.SSLContext:
-        return listener_tls
-
-    def caller(certificate: bytes | None) -> Peer:
-        return identify(certificate, credential.authorities, credential.trust_domain, clock.now())
-
     async with (
-        open_inventory(context.database, runtime) as inventory,
-        open_client(runtime.network, context.endpoints.sts, tls=sts_tls, limit=FETCHES) as sts,
+        open_inventory(context.database, context.runtime) as inventory,
+        context.open_client("sts", context.endpoints.sts, limit=FETCHES) as sts,
         trio.open_nursery() as nursery,
     ):
         issuer = context.endpoints.issuer
         keys = JwksClient(issuer, fetch_over(sts, context.endpoints.jwks_path), ALGORITHMS)
         await nursery.start(keys.run)
-        verifier = TokenVerifier([(TrustedIssuer(issuer, AUDIENCE, ALGORITHMS), keys)], clock)
+        verifier = TokenVerifier([(TrustedIssuer(issuer, AUDIENCE, ALGORITHMS), keys)], context.runtime.clock)
         default = Require(frozenset({MANAGE_INVENTORY}))
         app = create_app(inventory, Guard(default, verifier.verify, AUDIENCE, callers=context.callers))
         context.readiness[context.name] = inventory.unready
@@ -76,8 +61,8 @@ async def run(  # noqa: ASYNC128 - `serve` says started
                 app,
                 context.bindings["listen"].open_listener(),
                 drain=context.drain,
-                tls=current_tls,
-                identify=caller,
+                tls=context.listener_tls(client_certificates=True),
+                identify=context.identify,
                 limits=replace(context.limits, max_body=MAX_BODY),
                 drain_timeout=context.drain_timeout,
                 task_status=task_status,

@@ -1,4 +1,4 @@
-"""The outbound HTTP client: the only place that knows httpx.
+"""The outbound HTTP client; with `pools` the only place that knows httpx.
 
 Every request goes over our own Network, so the same client runs on sockets and in memory, and every TLS
 handshake is followed by a check of who answered.
@@ -6,17 +6,16 @@ handshake is followed by a check of who answered.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from math import inf
 
-import httpcore
 import httpx
 import trio
 
-from ordermgmt.net.dial import Backend
 from ordermgmt.net.network import Address, Network, format_address
+from ordermgmt.net.pools import Interrupted, Pools, Unreachable, open_pools
 from ordermgmt.net.tls_seam import ClientTls
 
 __all__ = ["HttpClient", "Interrupted", "Response", "TooLong", "Unreachable", "open_client"]
@@ -25,14 +24,6 @@ MAX_ANSWER = 8 * 1024 * 1024
 """Bytes of an answer's body; the largest of ours, a full page of orders, is under 2 MiB."""
 AVOID_FOR = 5.0
 """Seconds that an address which could not be reached is tried last."""
-
-
-class Unreachable(Exception):
-    """The request surely never left this process."""
-
-
-class Interrupted(Exception):
-    """The request may have arrived, and its answer did not."""
 
 
 class TooLong(Interrupted):
@@ -51,8 +42,8 @@ class Response:
 class HttpClient:
     """Requests to one service that listens at one or more addresses. Made by `open_client`."""
 
-    def __init__(self, client: httpx.AsyncClient, scheme: str, addresses: Sequence[Address], limit: int) -> None:
-        self._client = client
+    def __init__(self, pools: Pools, scheme: str, addresses: Sequence[Address], limit: int) -> None:
+        self._pools = pools
         self._bases = [f"{scheme}://{format_address(address)}" for address in addresses]
         self._avoid_until = dict.fromkeys(self._bases, -inf)
         self._turn = 0
@@ -111,7 +102,10 @@ class HttpClient:
     async def _send(
         self, method: str, url: str, headers: list[tuple[str, str]], content: bytes, max_answer: int
     ) -> Response:
-        async with self._client.stream(method, url, headers=headers, content=content) as answer:
+        async with (
+            self._pools.use() as client,
+            client.stream(method, url, headers=headers, content=content) as answer,
+        ):
             body = await _read_whole(answer, max_answer)
             names = {name.lower(): value for name, value in answer.headers.items()}
             return Response(answer.status_code, names, body)
@@ -136,92 +130,18 @@ async def _read_whole(answer: httpx.Response, limit: int) -> bytes:
 
 @asynccontextmanager
 async def open_client(
-    network: Network, addresses: Sequence[Address], *, tls: ClientTls | None, limit: int = 128
+    network: Network,
+    addresses: Sequence[Address],
+    *,
+    tls: ClientTls | Callable[[], ClientTls] | None,
+    limit: int = 128,
 ) -> AsyncIterator[HttpClient]:
     """Open a client for the service at `addresses`; leaving the block closes its connections.
 
-    At most `limit` requests are under way at once; the others wait in turn. The pool itself has no limit:
-    a request that is cancelled while it waits in a full pool of httpcore leaks its place.
+    A `tls` that is a function is asked at every request; when it returns another one, that and later requests go over
+    new connections, and those in flight end over theirs. At most `limit` requests are under way at once; the others
+    wait in turn.
     """
-    pool = httpcore.AsyncConnectionPool(
-        ssl_context=tls.context() if tls is not None else None,
-        max_connections=None,
-        max_keepalive_connections=limit,
-        keepalive_expiry=20.0,
-        network_backend=Backend(network, tls),
-    )
-    async with httpx.AsyncClient(
-        transport=_Transport(pool),
-        timeout=None,  # noqa: S113 - timeouts belong to the caller
-        trust_env=False,
-        headers={"accept-encoding": "identity", "user-agent": "ordermgmt"},
-    ) as client:
-        yield HttpClient(client, "http" if tls is None else "https", addresses, limit)
-
-
-class _Transport(httpx.AsyncBaseTransport):
-    """httpx over a pool of httpcore, with the two kinds of failure that matter to callers."""
-
-    def __init__(self, pool: httpcore.AsyncConnectionPool) -> None:
-        self._pool = pool
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        url = request.url
-        core_request = httpcore.Request(
-            method=request.method,
-            url=httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
-            headers=request.headers.raw,
-            content=_Content(request.content),
-            extensions=request.extensions,
-        )
-        try:
-            answer = await self._pool.handle_async_request(core_request)
-        except _FAILURES as error:
-            raise _failure(url.host, error) from error
-        return httpx.Response(answer.status, headers=answer.headers, stream=_Body(answer, url.host))
-
-    async def aclose(self) -> None:
-        await self._pool.aclose()
-
-
-class _Content:
-    """A request's body. It is no generator: one that nobody reads to its end outlives its request."""
-
-    def __init__(self, content: bytes) -> None:
-        self._content = content
-        self._left = content
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        self._left = self._content
-        return self
-
-    async def __anext__(self) -> bytes:
-        if not self._left:
-            raise StopAsyncIteration
-        part, self._left = self._left, b""
-        return part
-
-
-_FAILURES = (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException)
-
-
-def _failure(host: str, error: Exception) -> Unreachable | Interrupted:
-    if isinstance(error, httpcore.ConnectError | httpcore.ConnectTimeout):
-        return Unreachable(f"{host}: {error}")
-    return Interrupted(f"{host}: {str(error) or type(error).__name__}")
-
-
-class _Body(httpx.AsyncByteStream):
-    def __init__(self, answer: httpcore.Response, host: str) -> None:
-        self._answer = answer
-        self._host = host
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        try:
-            async for chunk in self._answer.aiter_stream():
-                yield chunk
-        except _FAILURES as error:
-            raise _failure(self._host, error) from error
-
-    async def aclose(self) -> None:
-        await self._answer.aclose()
+    current = tls if callable(tls) else lambda: tls
+    async with open_pools(network, current, limit) as pools:
+        yield HttpClient(pools, "http" if tls is None else "https", addresses, limit)

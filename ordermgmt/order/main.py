@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 
 import trio
 
+from ordermgmt.clock import Clock
 from ordermgmt.errors import StartError
 from ordermgmt.inventory.client import InventoryClient
 from ordermgmt.inventory.contract import AUDIENCE as INVENTORY
 from ordermgmt.inventory.contract import CHANGE_INVENTORY
+from ordermgmt.net import ClientTls
 from ordermgmt.net.outbound import HttpClient, open_client
 from ordermgmt.net.server import serve
 from ordermgmt.order.app import create_app
@@ -23,11 +26,11 @@ from ordermgmt.runtime import Runtime, ServiceContext
 from ordermgmt.security.guard import Guard, Require
 from ordermgmt.security.issuers import read_issuers
 from ordermgmt.security.jwks import JwksClient, fetch_over
-from ordermgmt.security.tls import PublicTls, server_context
+from ordermgmt.security.tls import Credential, PublicTls
 from ordermgmt.security.tokens import TrustedIssuer
 from ordermgmt.security.verifier import TokenVerifier
 from ordermgmt.storage import Location, OpenDatabase, open_database
-from ordermgmt.sts.client import BoundToken, StsClient
+from ordermgmt.sts.client import BoundClients
 from ordermgmt.sts.contract import GUIDE_JWKS_PATH, ORDER_SCOPES
 
 __all__ = ["open_journal", "run"]
@@ -54,26 +57,23 @@ def _open_database(location: Location, runtime: Runtime) -> AbstractAsyncContext
 
 async def run(context: ServiceContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
     """Serve orders until `context.drain` is set and what is in flight is answered."""
-    endpoints, credential, runtime = context.endpoints, context.credential, context.runtime
+    endpoints, runtime = context.endpoints, context.runtime
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(_open_database(context.database, runtime))
         # Only a file is backed up from beside the suite.
         hop = stack.enter_context(open_hops(context.data)).hop if isinstance(context.database, Path) else nullcontext
         sts_http = await stack.enter_async_context(context.open_client("sts", endpoints.sts))
-        sts = StsClient(await stack.enter_async_context(context.open_client("sts", endpoints.sts_mtls)), context.name)
-        inventory_http = await stack.enter_async_context(context.open_client(INVENTORY, endpoints.inventory))
         trusted = await _trusted_issuers(context, sts_http, stack)
-        token = BoundToken(sts, credential, INVENTORY, [CHANGE_INVENTORY])
+        inventory = BoundClients(context, INVENTORY, endpoints.inventory, [CHANGE_INVENTORY])
         background = await stack.enter_async_context(trio.open_nursery())
-        await background.start(token.run)
+        await background.start(inventory.run)
         for _, keys in trusted:
             await background.start(keys.run)
         verifier = TokenVerifier(trusted, runtime.clock)
-        tls = server_context(credential, client_certificates=False, clock=runtime.clock)
         async with trio.open_nursery() as changes:
             orders = Orders(
                 database,
-                InventoryClient(inventory_http, token, runtime.clock),
+                InventoryClient(inventory.use, runtime.clock),
                 clock=runtime.clock,
                 entropy=runtime.entropy,
                 nursery=changes,
@@ -88,7 +88,7 @@ async def run(context: ServiceContext, *, task_status: trio.TaskStatus[None] = t
                 create_app(orders, Guard(Require(), verifier.verify, AUDIENCE), public_url=endpoints.order_url),
                 context.bindings["listen"].open_listener(),
                 drain=context.drain,
-                tls=lambda: tls,
+                tls=context.listener_tls(),
                 limits=context.limits,
                 drain_timeout=context.drain_timeout,
                 task_status=task_status,
@@ -106,6 +106,11 @@ def guide_issuer() -> TrustedIssuer:
     """Return what the guide's published tokens look like. Anybody can mint them: they give three scopes at most."""
     scopes = {scope: scope for scope in GUIDE_SCOPES}
     return TrustedIssuer("wso2", "ballerina", ("RS256",), token_types=("JWT",), scopes=scopes)
+
+
+def _public_tls(authorities: Path, clock: Clock, _: Credential) -> ClientTls:
+    """Made anew with every credential: the authorities may be the suite's own."""
+    return PublicTls(authorities, clock=clock)
 
 
 async def _trusted_issuers(
@@ -128,7 +133,7 @@ async def _trusted_issuers(
         default_ca_file=Path(context.config.suite.certs) / "ca.pem",
     )
     for issuer in foreign:
-        tls = PublicTls(issuer.ca_file, clock=runtime.clock)
+        tls = context.credentials.derive(partial(_public_tls, issuer.ca_file, runtime.clock))
         http = await stack.enter_async_context(open_client(runtime.network, [issuer.address], tls=tls))
         found.append((issuer.trust, http, issuer.target))
     if not found:

@@ -19,7 +19,16 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from ordermgmt.errors import StartError
 from ordermgmt.security.peer import spiffe_id
 
-__all__ = ["AUTHORITY_LIFE", "LEAF_LIFE", "Pair", "alternative_names", "make_authority", "make_leaf", "permits"]
+__all__ = [
+    "AUTHORITY_LIFE",
+    "LEAF_LIFE",
+    "Pair",
+    "alternative_names",
+    "issued_at",
+    "make_authority",
+    "make_leaf",
+    "permits",
+]
 
 AUTHORITY_LIFE = timedelta(days=3650)
 LEAF_LIFE = timedelta(days=90)
@@ -85,6 +94,11 @@ def make_leaf(authority: Pair, service: str, names: Sequence[str], trust_domain:
         .sign(authority.key, hashes.SHA256())
     )
     return Pair(certificate, key)
+
+
+def issued_at(certificate: x509.Certificate) -> float:
+    """Return when a certificate of ours was made, in seconds since 1970."""
+    return (certificate.not_valid_before_utc + BACKDATED).timestamp()
 
 
 def alternative_names(service: str, names: Sequence[str], trust_domain: str) -> x509.SubjectAlternativeName:

@@ -15,15 +15,21 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from ordermgmt.errors import StartError
-from ordermgmt.pki.authority import Pair, alternative_names, make_authority, make_leaf, permits
+from ordermgmt.pki.authority import Pair, alternative_names, issued_at, make_authority, make_leaf, permits
 from ordermgmt.pki.pairs import finish, install, is_present, writing
 from ordermgmt.security.binding import thumbprint
 from ordermgmt.security.peer import is_service_name, issued_by
 from ordermgmt.security.pem import belong_together, read_certificates, read_private_key
 
-__all__ = ["Row", "describe", "ensure", "issue", "replace_authority"]
+__all__ = ["KEEP_OLD", "TRUST_FIRST", "Row", "describe", "ensure", "issue", "replace_authority", "rotate"]
 
 AUTHORITY = "ca"
+NEW_AUTHORITY = "new authority"
+TRUST_FIRST = 60.0
+"""Seconds that running services have to take a new authority in before anything is issued from it; they need one."""
+KEEP_OLD = 3600.0
+"""Seconds that an authority is still trusted after its last certificate was replaced: services have taken theirs in
+after one, and connections end after 11 minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +67,21 @@ class _Folder:
         return self.directory / f"{AUTHORITY}.key"
 
 
-def ensure(directory: Path, services: Sequence[str], names: Sequence[str], trust_domain: str, now: float) -> list[str]:
+def ensure(
+    directory: Path,
+    services: Sequence[str],
+    names: Sequence[str],
+    trust_domain: str,
+    now: float,
+    *,
+    settle: float = 0.0,
+) -> list[str]:
     """Make what is missing, and issue again what is about to expire or no longer fits the configuration.
 
-    Returns a line for each thing that was made; none if all was well. An authority is only ever made where there is
-    none. May be called at any time, by several processes at once; a crash at any point is healed by the next call.
+    Returns a line for each thing that was done; none if all was well. An authority is only ever made where there is
+    none; one that was replaced is dropped when no certificate of it has been left in the folder for an hour. While
+    services run, `settle` is how many seconds they have to trust a new authority before anything is issued from it.
+    May be called at any time, by several processes at once; a crash at any point is healed by the next call.
     Raises StartError with one line if a file is unreadable, corrupt, or does not fit the others.
     """
     folder = _Folder(directory, names, trust_domain, now)
@@ -80,8 +96,12 @@ def ensure(directory: Path, services: Sequence[str], names: Sequence[str], trust
             directory.chmod(0o700)
             made.append(_make_authority(folder, ()))
         trusted, issuer = _load_authority(folder)
+        if issuer is not None:
+            made += _drop_unused(folder, trusted, issuer)
         for service in services:
             reason = _reason_to_issue(folder, service, trusted, issuer)
+            if reason == NEW_AUTHORITY and issuer is not None and now < issued_at(issuer.certificate) + settle:
+                continue
             if reason is not None:
                 made.append(_issue(folder, service, issuer, reason))
     return made
@@ -101,11 +121,30 @@ def issue(directory: Path, name: str, names: Sequence[str], trust_domain: str, n
         return _issue(folder, name, issuer, "asked for")
 
 
-def replace_authority(directory: Path, names: Sequence[str], trust_domain: str, now: float) -> str:
-    """Make a new authority. The old ones stay trusted until they expire; the next `ensure` issues from the new one.
+def rotate(directory: Path, names: Sequence[str], trust_domain: str, now: float, only: Sequence[str] = ()) -> list[str]:
+    """Issue every certificate of the folder again, or `only` these, with new keys, while services run.
 
-    If every process loads the new `ca.pem` before that `ensure`, no connection is refused meanwhile. To end the trust
-    in an old authority at once, take it out of `ca.pem` afterwards. Returns a line that says so. Raises StartError.
+    Returns a line for each. Raises StartError, before anything is changed where the authority is too new to be trusted
+    everywhere, or its key is not on this machine.
+    """
+    folder = _Folder(directory, names, trust_domain, now)
+    with writing(directory):
+        present = sorted(only) or [path.stem for path in _leaf_paths(directory)]
+        for name in (AUTHORITY, *present):
+            finish(directory, name)
+        _, issuer = _load_authority(folder)
+        if issuer is not None and now < (usable := issued_at(issuer.certificate) + TRUST_FIRST):
+            msg = f"{folder.authority_path} is new: running services have {usable - now:.0f} s left to trust it first"
+            raise StartError(msg)
+        return [_issue(folder, name, issuer, "asked for") for name in present]
+
+
+def replace_authority(directory: Path, names: Sequence[str], trust_domain: str, now: float) -> str:
+    """Make a new authority. The old ones stay trusted as long as there are certificates of theirs.
+
+    If every process loads the new `ca.pem` before `ensure` or `rotate` issues from it, no connection is refused
+    meanwhile. To end the trust in an old authority at once, take it out of `ca.pem` afterwards. Returns a line that
+    says so. Raises StartError.
     """
     folder = _Folder(directory, names, trust_domain, now)
     with writing(directory):
@@ -120,8 +159,7 @@ def replace_authority(directory: Path, names: Sequence[str], trust_domain: str, 
 def describe(directory: Path, now: float) -> list[Row]:
     """Describe all certificates of the folder, authorities first. Raises StartError."""
     rows = [_row(AUTHORITY, certificate, now) for certificate in read_certificates(directory / f"{AUTHORITY}.pem")]
-    services = sorted(path for path in directory.glob("[!.]*.pem") if path.stem != AUTHORITY)
-    return rows + [_row(path.stem, read_certificates(path)[0], now) for path in services]
+    return rows + [_row(path.stem, read_certificates(path)[0], now) for path in _leaf_paths(directory)]
 
 
 def _row(name: str, certificate: x509.Certificate, now: float) -> Row:
@@ -164,6 +202,25 @@ def _make_authority(folder: _Folder, old: Sequence[x509.Certificate]) -> str:
     return f"{folder.authority_path}: new authority, until {new.certificate.not_valid_after_utc.date()}"
 
 
+def _drop_unused(folder: _Folder, trusted: Sequence[x509.Certificate], issuer: Pair) -> list[str]:
+    """Take authorities out of `ca.pem` that were replaced, and whose certificates were, too, long enough ago."""
+    leaves = [read_certificates(path)[0] for path in _leaf_paths(folder.directory)]
+    if any(folder.now < issued_at(leaf) + KEEP_OLD for leaf in leaves):
+        return []
+    good = [leaf for leaf in leaves if folder.now <= leaf.not_valid_after_utc.timestamp()]
+    kept = [ca for ca in trusted if ca == issuer.certificate or any(issued_by(leaf, ca) for leaf in good)]
+    if len(kept) == len(trusted):
+        return []
+    install(
+        folder.directory, AUTHORITY, [issuer.certificate, *(ca for ca in kept if ca != issuer.certificate)], issuer.key
+    )
+    return [f"{folder.authority_path}: the old authority is dropped, as nothing of it is left"]
+
+
+def _leaf_paths(directory: Path) -> list[Path]:
+    return sorted(path for path in directory.glob("[!.]*.pem") if path.stem != AUTHORITY)
+
+
 def _load_authority(folder: _Folder) -> tuple[tuple[x509.Certificate, ...], Pair | None]:
     """Return the trusted authorities, and the one that issues if its key is on this machine."""
     trusted = read_certificates(folder.authority_path)
@@ -197,7 +254,7 @@ def _reason_to_issue(
     if issuer is None:
         return None
     if not issued_by(certificate, issuer.certificate):
-        return "new authority"
+        return NEW_AUTHORITY
     if end - folder.now < (end - start) / 3:
         return "expires soon"
     found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import inf
+from typing import NamedTuple
 from urllib.parse import urlencode
 
 import msgspec
 import trio
 
 from ordermgmt import errors
-from ordermgmt.net.outbound import HttpClient, Interrupted, Response, Unreachable
-from ordermgmt.security.tls import Credential
+from ordermgmt.net import Address, ClientTls
+from ordermgmt.net.outbound import HttpClient, Interrupted, Response, Unreachable, open_client
+from ordermgmt.runtime import ServiceContext
+from ordermgmt.security.tls import Credential, client_tls
 from ordermgmt.sts.contract import (
     ACCESS_TOKEN_TYPE,
     CLIENT_CREDENTIALS,
@@ -25,7 +29,7 @@ from ordermgmt.sts.contract import (
 )
 from ordermgmt.telemetry.logs import get_logger
 
-__all__ = ["BoundToken", "IssuedToken", "StsClient"]
+__all__ = ["BoundClient", "BoundClients", "BoundToken", "IssuedToken", "StsClient"]
 
 FETCH_TIMEOUT = 10.0
 """Seconds that fetching a bound token may take."""
@@ -197,3 +201,118 @@ class _Attempt:
 
 def _as_error(error: errors.Error | trio.TooSlowError) -> errors.Error:
     return error if isinstance(error, errors.Error) else errors.Unavailable("sts-unreachable", "no answer in time")
+
+
+class BoundClient(NamedTuple):
+    """A client that presents a certificate, and the token that is bound to that certificate."""
+
+    http: HttpClient
+    token: BoundToken
+
+
+class BoundClients:
+    """A service's access to another one that wants a bound token: certificate, token and connections are one value.
+
+    `run` swaps it when the service gets another certificate, as soon as the token for the new one is there; what is in
+    flight ends over the old one.
+    """
+
+    def __init__(
+        self, context: ServiceContext, audience: str, addresses: Sequence[Address], scopes: Iterable[str]
+    ) -> None:
+        self._context = context
+        self._audience = audience
+        self._addresses = tuple(addresses)
+        self._scopes = frozenset(scopes)
+        clock = context.runtime.clock
+
+        def side(credential: Credential) -> _Side:
+            return _Side(
+                credential,
+                client_tls(credential, expected="sts", clock=clock),
+                client_tls(credential, expected=audience, clock=clock),
+            )
+
+        self._side = context.credentials.derive(side)
+        self._session: _Session | None = None
+
+    @contextmanager
+    def use(self) -> Iterator[BoundClient]:
+        """Give what one request needs; it stays open until the block is left. Raises Unavailable when `run` ended."""
+        session = self._session
+        if session is None:
+            raise errors.Unavailable("shutting-down")
+        session.users += 1
+        try:
+            yield session.client
+        finally:
+            session.users -= 1
+            session.left.set()
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Keep one open until cancelled. `started()` means that it can be used; the first token is fetched then."""
+        swapped = self._context.credentials.swapped
+        heard = swapped.rings
+        try:
+            async with trio.open_nursery() as nursery:
+                side = self._side()
+                await nursery.start(self._live, side)
+                task_status.started()
+                while True:
+                    heard = await swapped.hear(heard)
+                    if self._side() is not side:
+                        side = self._side()
+                        await nursery.start(self._live, side)
+        finally:
+            self._session = None
+
+    async def _live(self, side: _Side, *, task_status: trio.TaskStatus[None]) -> None:
+        """Open one, and close it when there is another one in its place and nobody uses it any more."""
+        context = self._context
+        network = context.runtime.network
+        async with (
+            open_client(network, context.endpoints.sts_mtls, tls=side.sts) as sts_http,
+            open_client(network, self._addresses, tls=side.service) as http,
+            trio.open_nursery() as nursery,
+        ):
+            token = BoundToken(StsClient(sts_http, context.name), side.credential, self._audience, self._scopes)
+            await nursery.start(token.run)
+            session, before = _Session(BoundClient(http, token)), self._session
+            if before is not None:
+                await _fetch_first(token)
+                before.replaced.set()
+            self._session = session
+            task_status.started()
+            await session.replaced.wait()
+            while session.users:
+                session.left = trio.Event()
+                await session.left.wait()
+            nursery.cancel_scope.cancel()
+
+
+class _Side(NamedTuple):
+    """Our end of both connections, of one certificate."""
+
+    credential: Credential
+    sts: ClientTls
+    service: ClientTls
+
+
+class _Session:
+    def __init__(self, client: BoundClient) -> None:
+        self.client = client
+        self.users = 0
+        self.left = trio.Event()
+        self.replaced = trio.Event()
+
+
+async def _fetch_first(token: BoundToken) -> None:
+    """Wait for a token, so that nobody has to: until it is there, the one before is used."""
+    while True:
+        try:
+            await token.get()
+        except errors.Unavailable as error:
+            log.warning("bound-token-not-swapped", reason=str(error), again_in=RETRY_AFTER)
+            await trio.sleep(RETRY_AFTER)
+        else:
+            return

@@ -3,34 +3,37 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import trio
 
+from ordermgmt.config import StsConfig
 from ordermgmt.net.app import App
 from ordermgmt.net.server import serve
-from ordermgmt.runtime import ServiceContext
-from ordermgmt.security.peer import Peer, identify
-from ordermgmt.security.tls import server_context
-from ordermgmt.storage import Database, OpenDatabase, open_database, storage_figures
+from ordermgmt.runtime import Runtime, ServiceContext
+from ordermgmt.storage import Database, Location, OpenDatabase, open_database, storage_figures
 from ordermgmt.sts.app import MAX_BODY, create_app
 from ordermgmt.sts.authorize import Authorizations
 from ordermgmt.sts.contract import AUDIENCES, METADATA_PATH, OPENID_METADATA_PATH, service_resource
 from ordermgmt.sts.demo import install_demo, uninstall_demo
+from ordermgmt.sts.key_file import FILE_NAME, open_key_file
+from ordermgmt.sts.key_rotation import Schedule
 from ordermgmt.sts.metadata import openid_metadata, server_metadata
-from ordermgmt.sts.mint import Mint
+from ordermgmt.sts.mint import ID_TOKEN_LIFETIME, Mint
 from ordermgmt.sts.operations import TokenService
 from ordermgmt.sts.registration import system_clients
 from ordermgmt.sts.rules import Rules
 from ordermgmt.sts.sessions import Sessions
-from ordermgmt.sts.signing_key import open_signing_key
+from ordermgmt.sts.signing_key import SigningKeys, open_signing_keys
 from ordermgmt.telemetry.metrics import Figure
 
-__all__ = ["run"]
+__all__ = ["open_keys", "run"]
 
 
 async def run(context: ServiceContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -38,34 +41,69 @@ async def run(context: ServiceContext, *, task_status: trio.TaskStatus[None] = t
 
     The database is closed after the last of them. Raises StartError.
     """
-    threads = context.runtime.threads
-    migrations = files("ordermgmt.sts") / "migrations"
-    async with open_database(context.database, migrations, threads=threads, clock=context.runtime.clock) as database:
-        app, tokens = await _open_app(context, database)
+    async with _open_database(context.database, context.runtime) as database:
+        keys = await _open_keys(database, context.runtime, context.config.sts, context.data)
+        app, tokens = await _open_app(context, database, keys)
         context.readiness[context.name] = tokens.unready_reason
         context.meters[context.name] = partial(_figures, database)
-        async with trio.open_nursery() as nursery:
-            for setting, listener_tls in (("listen", False), ("mtls_listen", True)):
-                await nursery.start(partial(_serve, context, app, setting, client_certificates=listener_tls))
-            task_status.started()
+        async with trio.open_nursery() as background:
+            await background.start(keys.run, context.bells.signing_keys)
+            async with trio.open_nursery() as nursery:
+                for setting, listener_tls in (("listen", False), ("mtls_listen", True)):
+                    await nursery.start(partial(_serve, context, app, setting, client_certificates=listener_tls))
+                task_status.started()
+            background.cancel_scope.cancel()
 
 
 async def _figures(database: OpenDatabase) -> Sequence[Figure]:
     return storage_figures(database)
 
 
-async def _open_app(context: ServiceContext, database: Database) -> tuple[App, TokenService]:
-    runtime, config, endpoints = context.runtime, context.config.sts, context.endpoints
-    key = await open_signing_key(database, config.signing_algorithm, now=runtime.clock.now(), threads=runtime.threads)
+@asynccontextmanager
+async def open_keys(
+    location: Location, runtime: Runtime, *, config: StsConfig, data: Path
+) -> AsyncIterator[SigningKeys]:
+    """Open the signing keys in the database at `location`, also while the service runs; leaving the block closes it.
+
+    `data` is the folder in which the key file is, unless `config` names another one. Raises StartError.
+    """
+    async with _open_database(location, runtime) as database:
+        yield await _open_keys(database, runtime, config, data)
+
+
+def _open_database(location: Location, runtime: Runtime) -> AbstractAsyncContextManager[OpenDatabase]:
+    migrations = files("ordermgmt.sts") / "migrations"
+    return open_database(location, migrations, threads=runtime.threads, clock=runtime.clock)
+
+
+async def _open_keys(database: Database, runtime: Runtime, config: StsConfig, data: Path) -> SigningKeys:
+    path = Path(config.key_file) if config.key_file else data / FILE_NAME
+    lifetimes = (
+        config.access_token_lifetime,
+        config.exchanged_token_lifetime,
+        config.bound_token_lifetime,
+        ID_TOKEN_LIFETIME,
+    )
+    return await open_signing_keys(
+        database,
+        lambda make: open_key_file(path, entropy=runtime.entropy, make=make),
+        schedule=Schedule.of(config.key_rotation_days, lifetimes),
+        algorithm=config.signing_algorithm,
+        threads=runtime.threads,
+    )
+
+
+async def _open_app(context: ServiceContext, database: Database, keys: SigningKeys) -> tuple[App, TokenService]:
+    runtime, endpoints = context.runtime, context.endpoints
     if context.demo:
         await install_demo(database, context.data, entropy=runtime.entropy, threads=runtime.threads)
     else:
         await uninstall_demo(database)
     rules, system = _rules(context), system_clients(context.config.suite.trust_domain)
-    tokens = TokenService(database, Mint(key, runtime.entropy), rules, system, runtime.clock)
+    tokens = TokenService(database, Mint(lambda: keys.current, runtime.entropy), rules, system, runtime.clock)
     documents = {
         METADATA_PATH: server_metadata(endpoints.issuer, endpoints.sts_mtls_url),
-        OPENID_METADATA_PATH: openid_metadata(endpoints.issuer, endpoints.sts_mtls_url, key.algorithm),
+        OPENID_METADATA_PATH: openid_metadata(endpoints.issuer, endpoints.sts_mtls_url, keys.current.signing.algorithm),
     }
     app = create_app(
         tokens,
@@ -105,19 +143,12 @@ async def _serve(
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve one listener. Only the one that asks for certificates has peers."""
-    clock = context.runtime.clock
-    tls = server_context(context.credential, client_certificates=client_certificates, clock=clock)
-
-    def identify_client(certificate: bytes | None) -> Peer:
-        credential = context.credential
-        return identify(certificate, credential.authorities, credential.trust_domain, clock.now())
-
     await serve(
         app,
         context.bindings[setting].open_listener(),
         drain=context.drain,
-        tls=lambda: tls,
-        identify=identify_client if client_certificates else None,
+        tls=context.listener_tls(client_certificates=client_certificates),
+        identify=context.identify if client_certificates else None,
         limits=replace(context.limits, max_body=MAX_BODY),
         drain_timeout=context.drain_timeout,
         task_status=task_status,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from base64 import urlsafe_b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,13 +12,13 @@ import msgspec
 
 from ordermgmt.errors import Unauthenticated
 from ordermgmt.ids import Entropy, new_id
-from ordermgmt.security.keys import SigningKey
 from ordermgmt.security.principal import Principal
 from ordermgmt.security.tokens import TrustedIssuer, parse, verify
 from ordermgmt.sts.contract import AUDIENCES, OPAQUE_PREFIX, REFRESH_PREFIX, TokenResponse
 from ordermgmt.sts.domain import Authority, profile
 from ordermgmt.sts.family import Family, Presented
 from ordermgmt.sts.registration import UserDetails
+from ordermgmt.sts.signing_key import KeySet
 
 __all__ = ["ID_TOKEN_LIFETIME", "JWT_TYP", "Issued", "Mint", "Outcome", "Redeemed", "Refreshed", "token_digest"]
 
@@ -76,16 +76,15 @@ def token_digest(token: str) -> str:
 
 
 class Mint:
-    """Makes tokens: signed with `key`, or out of `entropy`."""
+    """Makes tokens: signed with what `keys` says signs now, or out of `entropy`."""
 
-    def __init__(self, key: SigningKey, entropy: Entropy) -> None:
-        self._key = key
-        self._verification = {key.kid: key.verification_key()}
+    def __init__(self, keys: Callable[[], KeySet], entropy: Entropy) -> None:
+        self._keys = keys
         self._entropy = entropy
 
     def jwks(self) -> Mapping[str, Any]:
         """Return the public keys as a JWK set (RFC 7517 section 5)."""
-        return {"keys": [self._key.public_jwk()]}
+        return self._keys().jwks()
 
     def opaque(self, authority: Authority, now: float) -> Issued:
         """Make an opaque token. A binding or actors would not be kept, so an authority with either is refused."""
@@ -98,7 +97,8 @@ class Mint:
     def jwt(self, authority: Authority, now: float, issued_token_type: str = "") -> Issued:
         """Make a JWT (RFC 9068)."""
         claims = authority.claims(token_id=new_id(self._entropy), issued_at=int(now))
-        return Issued(_response(self._key.sign(claims, JWT_TYP), authority, now, issued_token_type), authority)
+        token = self._keys().signing.sign(claims, JWT_TYP)
+        return Issued(_response(token, authority, now, issued_token_type), authority)
 
     def refresh_token(self) -> str:
         """Make a refresh token."""
@@ -126,7 +126,7 @@ class Mint:
         }
         if nonce is not None:
             claims["nonce"] = nonce
-        return self._key.sign({**claims, **profile(authority)}, ID_TOKEN_TYP)
+        return self._keys().signing.sign({**claims, **profile(authority)}, ID_TOKEN_TYP)
 
     def issued_here(self, token: str, issuer: str, now: float) -> Authority | None:
         """Return what an access JWT made here says, whoever it is for and bound to; None if it is not good `now`."""
@@ -145,9 +145,10 @@ class Mint:
 
         `thumbprint` is of the certificate that whoever presents it has proven, or empty.
         """
-        trust = TrustedIssuer(issuer, audience, algorithms=(self._key.algorithm,), token_types=(JWT_TYP,))
+        keys = self._keys()
+        trust = TrustedIssuer(issuer, audience, algorithms=keys.algorithms, token_types=(JWT_TYP,))
         try:
-            principal = verify(token, self._verification, trust, now, thumbprint or None)
+            principal = verify(token, keys.verification, trust, now, thumbprint or None)
         except Unauthenticated:
             return None
         return _authority(principal, audience, thumbprint)

@@ -10,7 +10,7 @@ from ordermgmt.clock import Clock
 from ordermgmt.errors import Error, Unauthenticated, Unavailable
 from ordermgmt.security.principal import Principal
 from ordermgmt.storage import Database, Transaction
-from ordermgmt.sts import authorization_store, family_store, session_store, store
+from ordermgmt.sts import authorization_store, family_store, key_store, session_store, store
 from ordermgmt.sts.contract import TokenResponse, is_opaque_token, is_refresh_token
 from ordermgmt.sts.core import Core, Snapshot
 from ordermgmt.sts.domain import Authority, profile
@@ -106,7 +106,7 @@ class TokenService:
     async def unready_reason(self) -> str | None:
         """Return why no token can be issued now, or None."""
         try:
-            await self._database.read(store.active_key)
+            await self._database.read(key_store.load_keys)
         except Error as error:
             return str(error)
         return None

@@ -11,10 +11,7 @@ from ordermgmt.sts.domain import Authority
 from ordermgmt.sts.registration import Client, UserDetails
 
 __all__ = [
-    "StoredKey",
     "StoredUser",
-    "active_key",
-    "add_first_key",
     "demo_fingerprint",
     "end_all_sessions",
     "find_access_token",
@@ -33,16 +30,6 @@ PURGE = 64
 
 
 @dataclass(frozen=True, slots=True)
-class StoredKey:
-    """A signing key as kept. `private_pem` is a secret."""
-
-    kid: str
-    algorithm: str
-    private_pem: str = field(repr=False)
-    created_at: int
-
-
-@dataclass(frozen=True, slots=True)
 class StoredUser:
     """A user as kept, with the digest of the password."""
 
@@ -50,24 +37,6 @@ class StoredUser:
     details: UserDetails
     scopes: frozenset[str]
     password_digest: str = field(repr=False)
-
-
-def active_key(transaction: Transaction) -> StoredKey | None:
-    """Return the key that signs, or None before the first start has made one."""
-    rows = transaction.execute(
-        "SELECT kid, algorithm, private_pem, created_at FROM signing_keys WHERE state = 'active'"
-    ).rows
-    return StoredKey(*rows[0]) if rows else None
-
-
-def add_first_key(transaction: Transaction, key: StoredKey) -> StoredKey:
-    """Make `key` the one that signs, unless there is one; return the one that signs."""
-    transaction.execute(
-        "INSERT INTO signing_keys (kid, state, algorithm, private_pem, created_at) VALUES (?, 'active', ?, ?, ?)"
-        " ON CONFLICT DO NOTHING",
-        (key.kid, key.algorithm, key.private_pem, key.created_at),
-    )
-    return active_key(transaction) or key
 
 
 def find_client(transaction: Transaction, client_id: str) -> Client | None:

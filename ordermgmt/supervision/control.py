@@ -7,7 +7,7 @@ that the other one is gone.
 from __future__ import annotations
 
 import socket
-from typing import Generic, Self, TypeVar
+from typing import Generic, Literal, Self, TypeVar
 
 import msgspec
 import trio
@@ -25,6 +25,7 @@ __all__ = [
     "Measure",
     "Measured",
     "Ready",
+    "Reload",
     "Report",
     "Start",
     "child_end",
@@ -60,6 +61,12 @@ class Measure(msgspec.Struct, frozen=True, tag="measure"):
     """Tell your figures. The next one comes only after the answer."""
 
 
+class Reload(msgspec.Struct, frozen=True, tag="reload"):
+    """Change, while you serve, what you keep in memory: ring the bell of this name. See `bells.Bells`."""
+
+    bell: Literal["certificates", "signing_keys"]
+
+
 class Ready(msgspec.Struct, frozen=True, tag="ready"):
     """The child serves now, at these addresses."""
 
@@ -84,7 +91,7 @@ class Measured(msgspec.Struct, frozen=True, tag="measured"):
     figures: tuple[Figure, ...]
 
 
-Command = Start | Drain | Check | Measure
+Command = Start | Drain | Check | Measure | Reload
 Report = Ready | Failed | Checked | Measured
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import msgspec
 import trio
 
+from ordermgmt.supervision.bells import Bell, Bells
 from ordermgmt.supervision.child import Crashed
 from ordermgmt.supervision.control import (
     Channel,
@@ -26,6 +27,7 @@ from ordermgmt.supervision.control import (
     Measure,
     Measured,
     Ready,
+    Reload,
     Report,
     Start,
     supervisor_end,
@@ -38,8 +40,8 @@ __all__ = ["ChildProcess", "Program"]
 
 KILL_SECONDS = 2.0
 """What the kernel may take to end a process that is killed: normally no time at all."""
-OUTBOX = 4
-"""Commands on their way to a child: the start, one question of each kind, the drain."""
+OUTBOX = 6
+"""Commands on their way to a child: the start, one question of each kind, the drain, a reload of either kind."""
 STANDARD_ERROR = 2
 
 
@@ -74,13 +76,17 @@ class _Story:
 class ChildProcess:
     """One service as a child process: `run` is what a `Child` runs, each time in a new process.
 
-    `grace` is how many seconds it may take to end once it has said that it does; after that it is killed.
+    What rings in `bells` is told to it. `grace` is how many seconds it may take to end once it has said that it does;
+    after that it is killed.
     """
 
-    def __init__(self, name: str, program: Program, board: Board, *, grace: float = 2.0) -> None:
+    def __init__(
+        self, name: str, program: Program, board: Board, *, bells: Bells | None = None, grace: float = 2.0
+    ) -> None:
         self._name = name
         self._program = program
         self._board = board
+        self._bells = bells or Bells()
         self._grace = grace
         self._outbox: trio.MemorySendChannel[Command] | None = None
         self._questions: dict[type[Command], _Question] = {}
@@ -157,6 +163,8 @@ class ChildProcess:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_send_all, commands, channel)
             nursery.start_soon(_send_when, drain, Drain(), self._outbox)
+            nursery.start_soon(_send_at_every, self._bells.certificates, Reload("certificates"), self._outbox)
+            nursery.start_soon(_send_at_every, self._bells.signing_keys, Reload("signing_keys"), self._outbox)
             try:
                 while story.reason is None and (report := await channel.receive()) is not None:
                     self._hear(report, story, pid, task_status)
@@ -199,6 +207,13 @@ async def _send_all(commands: trio.MemoryReceiveChannel[Command], channel: Chann
 async def _send_when(event: trio.Event, command: Command, outbox: trio.MemorySendChannel[Command]) -> None:
     await event.wait()
     await outbox.send(command)
+
+
+async def _send_at_every(bell: Bell, command: Command, outbox: trio.MemorySendChannel[Command]) -> None:
+    heard = bell.rings
+    while True:
+        heard = await bell.hear(heard)
+        await outbox.send(command)
 
 
 async def _end(process: trio.Process) -> None:

@@ -17,6 +17,7 @@ from typing import Protocol
 import trio
 
 from ordermgmt.errors import StartError
+from ordermgmt.supervision.bells import Bell, Bells
 from ordermgmt.supervision.child import is_explained, one_line
 from ordermgmt.supervision.control import (
     Channel,
@@ -28,6 +29,7 @@ from ordermgmt.supervision.control import (
     Measure,
     Measured,
     Ready,
+    Reload,
     Report,
     Start,
     child_end,
@@ -55,13 +57,14 @@ class Work(Protocol):
         assignment: bytes,
         drain: trio.Event,
         probes: Probes,
+        bells: Bells,
         /,
         *,
         task_status: trio.TaskStatus[Sequence[str]],
     ) -> None:
         """Do what the JSON text `assignment` says, as `Run` does; `started()` tells the addresses that it serves.
 
-        Into `probes` it may put its own, under its name.
+        Into `probes` it may put its own, under its name. `bells` are those of the supervisor.
         """
         ...
 
@@ -91,6 +94,7 @@ class _Worker:
         self._channel = channel
         self._drain = trio.Event()
         self._probes = Probes()
+        self._bells = Bells()
 
     async def run(self, assignment: bytes, run: Work) -> bool:
         failure: BaseExceptionGroup[Exception] | None = None
@@ -99,7 +103,7 @@ class _Worker:
             listening.start_soon(self._obey, listening)
             try:
                 async with trio.open_nursery() as nursery:
-                    addresses = await nursery.start(run, assignment, self._drain, self._probes)
+                    addresses = await nursery.start(run, assignment, self._drain, self._probes, self._bells)
                     await self._channel.send(Ready(tuple(addresses)))
             except* Exception as group:  # noqa: BLE001 - whatever it raises is a crash of this service
                 failure = group
@@ -116,6 +120,9 @@ class _Worker:
             match command:
                 case Drain():
                     self._drain.set()
+                case Reload(name):
+                    bell: Bell = getattr(self._bells, name)
+                    bell.ring()
                 case Check():
                     nursery.start_soon(self._check)
                 case Measure():

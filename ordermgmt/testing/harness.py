@@ -6,6 +6,7 @@ import random
 from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -16,9 +17,13 @@ from ordermgmt.config import Config, SuiteConfig
 from ordermgmt.net import Address, ClientTls, Network
 from ordermgmt.net.outbound import HttpClient, Response, open_client
 from ordermgmt.pki import files as pki
+from ordermgmt.placement import Part, in_this_process
 from ordermgmt.runtime import Runtime
+from ordermgmt.security.keys import SigningKey
 from ordermgmt.security.tls import PublicTls, client_tls, load_credential
 from ordermgmt.storage import Location, locate
+from ordermgmt.sts.main import open_keys
+from ordermgmt.supervision.child import Run
 from ordermgmt.system import Suite, select, service_names
 from ordermgmt.testing.clocks import VirtualClock
 from ordermgmt.testing.memory import MemoryNetwork
@@ -137,6 +142,12 @@ class RunningSystem:
             raise RuntimeError(msg)
         return str(msgspec.json.decode(answer.content)["access_token"])
 
+    async def signing_key(self) -> SigningKey:
+        """Return the key that the STS signs with: for tokens that it would never issue."""
+        location = self.location("sts")
+        async with open_keys(location, self.runtime, config=self.suite.config.sts, data=self.data) as keys:
+            return keys.current.signing
+
     async def order_token(self, client_id: str) -> str:
         """Get a JWT for the order service for a demo client."""
         return await self.token(client_id, resource=self.suite.endpoints.order_url)
@@ -176,12 +187,14 @@ async def running_system(
     guide: bool = False,
     seed: int = 0,
     network: Network | None = None,
+    skews: Mapping[str, float] | None = None,
     prepare: Callable[[Suite], None] = lambda _: None,
 ) -> AsyncIterator[RunningSystem]:
     """Run the suite inside the block, from certificates to drain, in `folder`.
 
     Run it under a MockClock. The block may end the suite itself by setting `stop`; leaving it does so otherwise.
-    `prepare` sees the suite before it starts. Nothing is left when it returns, and what the suite raises is raised.
+    `skews` are seconds by which the wall clocks of services are wrong. `prepare` sees the suite before it starts.
+    Nothing is left when it returns, and what the suite raises is raised.
     """
     base = config or Config()
     suite_config: SuiteConfig = msgspec.structs.replace(
@@ -197,7 +210,14 @@ async def running_system(
     certs.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - nothing else runs yet
     pki.ensure(certs, service_names(), suite_config.names, suite_config.trust_domain, clock.now())
     stop = trio.Event()
-    async with Suite(base, runtime, select(services), guide=guide, shared_demo=True) as suite:
+
+    clocks = {name: VirtualClock(skew=skew) for name, skew in (skews or {}).items()}
+
+    def place(part: Part) -> Run:
+        own = replace(runtime, clock=clocks.get(part.service.name, clock))
+        return in_this_process(replace(part, runtime=own))
+
+    async with Suite(base, runtime, select(services), guide=guide, place=place, shared_demo=True) as suite:
         prepare(suite)
         async with trio.open_nursery() as nursery:
             await nursery.start(lambda task_status: suite.run(stop, task_status=task_status))

@@ -6,7 +6,6 @@ import json
 from base64 import urlsafe_b64decode
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, load_pem_priv
 from ordermgmt.config import Config, SuiteConfig
 from ordermgmt.net.outbound import Interrupted, Response, Unreachable, open_client
 from ordermgmt.pki import files as pki
-from ordermgmt.security.keys import SigningKey
 from ordermgmt.security.tls import Credential, PublicTls, client_tls, load_credential
-from ordermgmt.storage import open_database
 from ordermgmt.system import Suite
 from ordermgmt.testing.clocks import START, VirtualClock
 from ordermgmt.testing.harness import RunningSystem, running_system
@@ -171,19 +168,10 @@ async def test_every_claim_of_a_callers_token_counts(
     async with running_system(tmp_path) as system:
         body = (await system.bound_token("order")).split(".")[1]
         claims = json.loads(urlsafe_b64decode(body + "=" * (-len(body) % 4))) | changes
-        key = await signing_key(system)
+        key = await system.signing_key()
         token = key.sign({name: value for name, value in claims.items() if value is not None}, "at+jwt")
         skew(system, 40)
         assert (await system.request("inventory", "GET", ITEM, token=token, identity="order")).status == status
-
-
-async def signing_key(system: RunningSystem) -> SigningKey:
-    location, runtime = system.location("sts"), system.runtime
-    migrations = files("ordermgmt.sts") / "migrations"
-    async with open_database(location, migrations, threads=runtime.threads, clock=runtime.clock) as database:
-        rows = await database.read(lambda tx: tx.execute("SELECT private_pem FROM signing_keys").rows)
-    ((pem,),) = rows
-    return SigningKey.from_pem(pem.encode())
 
 
 async def test_a_token_for_another_service_opens_nothing_here(tmp_path: Path, autojump_clock: trio.abc.Clock) -> None:

@@ -73,7 +73,7 @@ async def take(bench: Bench, operation: str, token: str, identity: str = "order"
 
 async def accepted_token(bench: Bench, forge: Forge = Token.text) -> Token:
     """Return the order service's own token, after the one that `forge` makes of it was accepted."""
-    token = taken_apart(bench.system, await bench.system.bound_token("order"))
+    token = await taken_apart(bench.system, await bench.system.bound_token("order"))
     answer, codes, taken = await take(bench, f"good-{bench._number}", str(forge(token)))
     bench._number += 1
     assert (answer.status, codes, taken) == (200, [], 1)
@@ -97,7 +97,7 @@ async def test_a_callers_token_changed_in_one_way_is_refused(
 ) -> None:
     async with open_bench(tmp_path, capsys) as bench:
         token = await accepted_token(bench)
-        gateway = taken_apart(bench.system, await bench.system.bound_token("gateway"))
+        gateway = await taken_apart(bench.system, await bench.system.bound_token("gateway"))
         own, other = (str(whose.claims["cnf"]["x5t#S256"]) for whose in (token, gateway))
         for number, row in enumerate(table(own, other)):
             result = await take(bench, f"forged-{number}", str(row.forge(token)))

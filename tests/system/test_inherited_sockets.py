@@ -19,6 +19,7 @@ from ordermgmt.net import Address, TcpBinding, TcpNetwork
 from ordermgmt.placement import Assignment
 from ordermgmt.processes import InheritedAssignment, work_with
 from ordermgmt.runtime import Runtime
+from ordermgmt.supervision.bells import Bells
 from ordermgmt.supervision.health import Probes
 from ordermgmt.threads import WorkerThreads
 
@@ -64,7 +65,7 @@ async def test_one_that_is_bound_elsewhere_than_assigned_is_refused(descriptor: 
     runtime = Runtime(SystemClock(), TcpNetwork(), WorkerThreads(), secrets.token_bytes)
     with pytest.raises(StartError, match=r"^inventory\.listen is bound to 127\.0\.0\.1:\d+, not as assigned$"):
         await work_with(runtime)(
-            msgspec.json.encode(told), trio.Event(), Probes(), task_status=trio.TASK_STATUS_IGNORED
+            msgspec.json.encode(told), trio.Event(), Probes(), Bells(), task_status=trio.TASK_STATUS_IGNORED
         )
 
 

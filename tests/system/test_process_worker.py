@@ -24,7 +24,7 @@ from ordermgmt.errors import StartError
 from ordermgmt.supervision.worker import work
 from ordermgmt.telemetry.metrics import Figure
 
-async def run(assignment, drain, probes, *, task_status):
+async def run(assignment, drain, probes, bells, *, task_status):
     manner = assignment.decode().strip('"')
     if manner == "refuses":
         raise StartError("no such database")

@@ -18,7 +18,7 @@ from werkzeug.datastructures import Headers
 
 from ordermgmt.clock import SystemClock
 from ordermgmt.net.app import App
-from ordermgmt.security.keys import SigningKey
+from ordermgmt.security.keys import SigningAlgorithm, SigningKey
 from ordermgmt.security.peer import Peer
 from ordermgmt.security.principal import Principal
 from ordermgmt.security.tokens import TrustedIssuer, verify
@@ -36,13 +36,15 @@ from ordermgmt.sts.contract import (
     service_resource,
 )
 from ordermgmt.sts.domain import Authority
+from ordermgmt.sts.key_file import open_key_file
+from ordermgmt.sts.key_rotation import Schedule
 from ordermgmt.sts.metadata import openid_metadata, server_metadata
 from ordermgmt.sts.mint import Mint, token_digest
 from ordermgmt.sts.operations import TokenService
 from ordermgmt.sts.registration import Client, UserDetails, system_clients
 from ordermgmt.sts.rules import Rules
 from ordermgmt.sts.sessions import Sessions
-from ordermgmt.sts.signing_key import open_signing_key
+from ordermgmt.sts.signing_key import SigningKeys, open_signing_keys
 from ordermgmt.sts.store import StoredUser
 from ordermgmt.threads import InlineThreads, Threads
 
@@ -152,6 +154,19 @@ class Sts:
         return issued.response.access_token
 
 
+async def open_keys(
+    database: Database, folder: Path, algorithm: SigningAlgorithm = "ES256", *, days: float = 30
+) -> SigningKeys:
+    """Open the signing keys of `database`, with a key file in `folder`."""
+    return await open_signing_keys(
+        database,
+        lambda make: open_key_file(folder / "sts-key", entropy=Random(2).randbytes, make=make),  # noqa: S311
+        schedule=Schedule.of(days, [600]),
+        algorithm=algorithm,
+        threads=InlineThreads(),
+    )
+
+
 @asynccontextmanager
 async def open_sts(
     folder: Path | Location, *, rules: Rules = RULES, clients: Sequence[Client] = (), threads: Threads | None = None
@@ -163,9 +178,10 @@ async def open_sts(
     migrations = files("ordermgmt.sts") / "migrations"
     location = folder / "sts.sqlite" if isinstance(folder, Path) and not folder.suffix else folder
     async with open_database(location, migrations, threads=threads, clock=SystemClock()) as database:
-        key = await open_signing_key(database, "ES256", now=NOW, threads=threads)
+        keys = await open_keys(database, location.parent if isinstance(location, Path) else Path(gettempdir()))
+        key = keys.current.signing
         await database.write(lambda transaction: store.put_demo(transaction, [*CLIENTS, *clients], USERS, "none"))
-        mint = Mint(key, entropy)
+        mint = Mint(lambda: keys.current, entropy)
         system = system_clients(DOMAIN)
         tokens = TokenService(database, mint, rules, system, clock)
         authorizations = Authorizations(database, rules, system, entropy, clock)

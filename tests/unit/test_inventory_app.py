@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import msgspec
@@ -102,7 +103,7 @@ async def test_every_route_needs_its_scope(tmp_path: Path, method: str, target: 
 async def test_the_client_brings_outcomes_and_stock_back(tmp_path: Path) -> None:
     lines = (Line("books", "978-1617295959", -6),)
     async with inventory_at(tmp_path) as http:
-        client = InventoryClient(http, AllScopes(), HandClock())
+        client = InventoryClient(lambda: nullcontext((http, AllScopes())), HandClock())
         applied, refused = await client.apply_all([Operation("a", lines), Operation("b", lines)])
         assert (applied.id, applied.refusal) == ("a", None)
         assert isinstance(refused.refusal, Conflict)
@@ -137,7 +138,7 @@ async def test_the_client_abandons_and_acknowledges(tmp_path: Path) -> None:
     lines = (Line("books", "978-1617295959", -6),)
     async with inventory_at(tmp_path) as http:
         clock = HandClock()
-        client = InventoryClient(http, AllScopes(), clock)
+        client = InventoryClient(lambda: nullcontext((http, AllScopes())), clock)
         (abandoned,) = await client.apply_all([Operation("a", lines, abandon=True)])
         assert abandoned.refusal is not None
         assert abandoned.refusal.code == "operation-abandoned"

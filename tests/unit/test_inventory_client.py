@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import msgspec
 import pytest
 import trio
@@ -58,7 +60,7 @@ def answer(status: int, body: bytes = b"", content_type: str = "application/prob
 
 
 def client_of(http: HttpClient, token: FixedToken | None = None) -> InventoryClient:
-    return InventoryClient(http, token or FixedToken(), FixedClock())
+    return InventoryClient(lambda: nullcontext((http, token or FixedToken())), FixedClock())
 
 
 MOVE = Operation("a", (Line("b", "c", 1),))

@@ -3,17 +3,15 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from importlib.resources import files
-from pathlib import Path
 
 import pytest
 
 from ordermgmt.clock import SystemClock
-from ordermgmt.errors import StartError
 from ordermgmt.storage import Database, Location, Transaction, open_database
 from ordermgmt.sts import store
 from ordermgmt.sts.domain import Authority
+from ordermgmt.sts.key_rotation import KeyState, StoredKey
 from ordermgmt.sts.registration import Client, UserDetails
-from ordermgmt.sts.signing_key import open_signing_key
 from ordermgmt.sts.store import StoredUser
 from ordermgmt.threads import InlineThreads
 
@@ -121,35 +119,6 @@ async def test_expired_tokens_go_a_few_at_a_time_and_good_ones_stay(database: Da
     assert await run(database, "SELECT digest FROM access_tokens ORDER BY digest") == [("better",), ("good",)]
 
 
-async def test_the_signing_key_is_made_once_and_kept(tmp_path: Path) -> None:
-    threads, kids = InlineThreads(), []
-    for algorithm in ("ES256", "RS256"):
-        async with open_database(tmp_path / "sts.sqlite", MIGRATIONS, threads=threads, clock=SystemClock()) as database:
-            key = await open_signing_key(database, algorithm, now=NOW, threads=threads)
-            kids.append((key.kid, key.algorithm))
-    assert kids[0] == kids[1]
-    assert kids[0][1] == "ES256"
-    assert (tmp_path / "sts.sqlite").stat().st_mode & 0o777 == 0o600
-
-
-async def test_a_first_start_can_choose_rs256(database: Database) -> None:
-    key = await open_signing_key(database, "RS256", now=NOW, threads=InlineThreads())
-    assert key.public_jwk()["kty"] == "RSA"
-
-
-async def test_of_two_first_keys_the_first_one_stays(database: Database) -> None:
-    first, second = (store.StoredKey(kid, "ES256", "pem", NOW) for kid in ("first", "second"))
-    await database.write(lambda transaction: store.add_first_key(transaction, first))
-    assert await database.write(lambda transaction: store.add_first_key(transaction, second)) == first
-
-
-async def test_a_damaged_signing_key_stops_the_start(database: Database) -> None:
-    await open_signing_key(database, "ES256", now=NOW, threads=InlineThreads())
-    await run(database, "UPDATE signing_keys SET private_pem = 'rubbish'")
-    with pytest.raises(StartError, match="damaged"):
-        await open_signing_key(database, "ES256", now=NOW, threads=InlineThreads())
-
-
 def test_secrets_are_not_in_a_repr() -> None:
-    shown = repr((APP, ALICE, store.StoredKey("kid", "ES256", "PRIVATE", NOW)))
+    shown = repr((APP, ALICE, StoredKey("kid", "ES256", KeyState.NEXT, NOW, NOW, "PRIVATE")))
     assert not any(secret in shown for secret in (APP.secret_digest, ALICE.password_digest, "PRIVATE"))

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -219,22 +218,23 @@ async def open_bench(folder: Path, log: pytest.CaptureFixture[str]) -> AsyncIter
     async with trio.open_nursery() as nursery:
         await nursery.start(_serve_keys, network, certs, documents)
         async with running_system(folder, config=config, network=network) as system:
-            bench = Bench(system, network, log, taken_apart(system, await system.order_token("alice-app")), documents)
+            bench = Bench(
+                system, network, log, await taken_apart(system, await system.order_token("alice-app")), documents
+            )
             yield bench
             await bench.aclose()
         nursery.cancel_scope.cancel()
 
 
-def taken_apart(system: RunningSystem, token: str) -> Token:
+async def taken_apart(system: RunningSystem, token: str) -> Token:
     """Return what a token of the STS is made of, its key included."""
     head, body, _ = token.split(".")
-    return Token(json.loads(unb64(head)), json.loads(unb64(body)), signing_key(system), "ES256")
-
-
-def signing_key(system: RunningSystem) -> jwk.ECKey:
-    with closing(sqlite3.connect(system.data / "sts.sqlite")) as database:
-        ((pem,),) = database.execute("SELECT private_pem FROM signing_keys").fetchall()
-    return jwk.ECKey.import_key(pem)
+    return Token(
+        json.loads(unb64(head)),
+        json.loads(unb64(body)),
+        jwk.ECKey.import_key((await system.signing_key()).to_pem()),
+        "ES256",
+    )
 
 
 async def _serve_keys(

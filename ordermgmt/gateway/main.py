@@ -22,7 +22,8 @@ from ordermgmt.security import tokens
 from ordermgmt.security.guard import Authenticate, Guard, Require
 from ordermgmt.security.peer import Peer
 from ordermgmt.security.principal import Principal
-from ordermgmt.sts.client import BoundClients, StsClient
+from ordermgmt.sts.bound_client import BoundClients
+from ordermgmt.sts.client import StsClient
 from ordermgmt.sts.contract import is_opaque_token
 
 __all__ = ["run"]

@@ -30,7 +30,7 @@ from ordermgmt.security.tls import Credential, PublicTls
 from ordermgmt.security.tokens import TrustedIssuer
 from ordermgmt.security.verifier import TokenVerifier
 from ordermgmt.storage import Location, OpenDatabase, open_database
-from ordermgmt.sts.client import BoundClients
+from ordermgmt.sts.bound_client import BoundClients
 from ordermgmt.sts.contract import GUIDE_JWKS_PATH, ORDER_SCOPES
 
 __all__ = ["open_journal", "run"]

@@ -87,6 +87,10 @@ class RunningSystem:
             self._clients[service, identity] = found
         return found
 
+    def forget_clients(self) -> None:
+        """Have later requests trust, and present, what the files of certificates hold then."""
+        self._clients.clear()
+
     async def admin_client(self) -> HttpClient:
         """Return a client of the admin listener, open for the rest of the run."""
         address = self.address("admin")
@@ -179,7 +183,7 @@ class RunningSystem:
 
 
 @asynccontextmanager
-async def running_system(
+async def running_system(  # noqa: PLR0913 - each with a default
     folder: Path,
     *,
     config: Config | None = None,
@@ -188,13 +192,15 @@ async def running_system(
     seed: int = 0,
     network: Network | None = None,
     skews: Mapping[str, float] | None = None,
+    networks: Mapping[str, Network] | None = None,
     prepare: Callable[[Suite], None] = lambda _: None,
 ) -> AsyncIterator[RunningSystem]:
     """Run the suite inside the block, from certificates to drain, in `folder`.
 
     Run it under a MockClock. The block may end the suite itself by setting `stop`; leaving it does so otherwise.
-    `skews` are seconds by which the wall clocks of services are wrong. `prepare` sees the suite before it starts.
-    Nothing is left when it returns, and what the suite raises is raised.
+    `skews` are seconds by which the wall clocks of services are wrong, `networks` what they connect through instead of
+    `network`. `prepare` sees the suite before it starts. Nothing is left when it returns, and what the suite raises is
+    raised.
     """
     base = config or Config()
     suite_config: SuiteConfig = msgspec.structs.replace(
@@ -214,7 +220,9 @@ async def running_system(
     clocks = {name: VirtualClock(skew=skew) for name, skew in (skews or {}).items()}
 
     def place(part: Part) -> Run:
-        own = replace(runtime, clock=clocks.get(part.service.name, clock))
+        name = part.service.name
+        reached = (networks or {}).get(name, runtime.network)
+        own = replace(runtime, clock=clocks.get(name, clock), network=reached)
         return in_this_process(replace(part, runtime=own))
 
     async with Suite(base, runtime, select(services), guide=guide, place=place, shared_demo=True) as suite:

@@ -18,7 +18,8 @@ from ordermgmt.net.server import serve
 from ordermgmt.pki import files as pki
 from ordermgmt.security.peer import Peer
 from ordermgmt.security.tls import Credential, load_credential
-from ordermgmt.sts.client import BoundToken, IssuedToken, StsClient
+from ordermgmt.sts.bound_client import BoundToken
+from ordermgmt.sts.client import IssuedToken, StsClient
 from ordermgmt.testing.memory import MemoryNetwork
 from tests.unit.sts_setup import DOMAIN, NOW, open_sts, service
 

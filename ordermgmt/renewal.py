@@ -21,10 +21,11 @@ __all__ = ["Renewal"]
 
 LOOK = 0.4
 """Seconds between two looks at the files. Two that see the same end a change: it is noticed within 0.8 s."""
-CHECK = 86_400.0
-"""Seconds between two checks of what is about to expire; a certificate is renewed when a third of its life is left."""
-STEP = 60.0
-"""Seconds more than a step of replacing the authority has to wait, until the next one is tried."""
+CHECK = 3600.0
+"""Seconds between two checks of what is due: a certificate when a third of its life is left, a new authority's when
+services trust it, an old authority's end. It reads a dozen small files."""
+SPARE = 10.0
+"""Seconds more than services have to trust a new authority, until certificates are issued from it."""
 
 _log = get_logger("supervisor")
 
@@ -67,28 +68,26 @@ class Renewal:
                 told = found
                 self._changed.ring()
                 # perhaps a new authority, from which to issue once all services trust it
-                check_at = min(check_at, trio.current_time() + pki.TRUST_FIRST + STEP)
+                check_at = min(check_at, trio.current_time() + pki.TRUST_FIRST + SPARE)
             seen = found
             if trio.current_time() >= check_at:
-                done = await self._do(partial(pki.ensure, self._directory, self._services, settle=pki.TRUST_FIRST))
-                check_at = trio.current_time() + (pki.KEEP_OLD + STEP if done else CHECK)
+                await self._do(partial(pki.ensure, self._directory, self._services, settle=pki.TRUST_FIRST))
+                check_at = trio.current_time() + CHECK
 
     async def _rotate(self) -> None:
         if (self._directory / "ca.key").exists():  # noqa: ASYNC240 - one look
             await self._do(partial(pki.rotate, self._directory, only=self._services))
         self._changed.ring()
 
-    async def _do(self, change: Callable[..., list[str]]) -> bool:
-        """Change the files, and tell whether anything was changed."""
+    async def _do(self, change: Callable[..., list[str]]) -> None:
         call = partial(change, names=self._names, trust_domain=self._trust_domain, now=self._clock.now())
         try:
             done = await self._threads.run(call)
         except StartError as error:
             _log.error("certificates-not-renewed", reason=str(error))
-            return False
+            return
         for line in done:
             _log.info("certificate-renewed", what=line)
-        return bool(done)
 
     def _look(self) -> tuple[object, ...]:
         """Return what changes when one of the files does: a few calls of the operating system."""

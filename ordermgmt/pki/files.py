@@ -124,16 +124,16 @@ def issue(directory: Path, name: str, names: Sequence[str], trust_domain: str, n
 def rotate(directory: Path, names: Sequence[str], trust_domain: str, now: float, only: Sequence[str] = ()) -> list[str]:
     """Issue every certificate of the folder again, or `only` these, with new keys, while services run.
 
-    Returns a line for each. Raises StartError, before anything is changed where the authority is too new to be trusted
-    everywhere, or its key is not on this machine.
+    Returns a line for each. Raises StartError, before anything is changed where the authority has just replaced another
+    one, so that not everybody trusts it, or its key is not on this machine.
     """
     folder = _Folder(directory, names, trust_domain, now)
     with writing(directory):
         present = sorted(only) or [path.stem for path in _leaf_paths(directory)]
         for name in (AUTHORITY, *present):
             finish(directory, name)
-        _, issuer = _load_authority(folder)
-        if issuer is not None and now < (usable := issued_at(issuer.certificate) + TRUST_FIRST):
+        trusted, issuer = _load_authority(folder)
+        if issuer is not None and len(trusted) > 1 and now < (usable := issued_at(issuer.certificate) + TRUST_FIRST):
             msg = f"{folder.authority_path} is new: running services have {usable - now:.0f} s left to trust it first"
             raise StartError(msg)
         return [_issue(folder, name, issuer, "asked for") for name in present]

@@ -18,10 +18,22 @@ NOTICED = 1.0
 """Seconds within which a running suite notices what a command did."""
 
 
-@pytest.fixture(scope="module", params=[(), ("--processes",)], ids=["one-process", "processes"])
-def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SuiteProcess]:
-    with suite(tmp_path_factory.mktemp("suite"), *request.param) as started:
+@pytest.fixture(scope="module")
+def in_one_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SuiteProcess]:
+    with suite(tmp_path_factory.mktemp("suite")) as started:
         yield started
+
+
+@pytest.fixture(scope="module")
+def in_processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SuiteProcess]:
+    with suite(tmp_path_factory.mktemp("suite"), "--processes") as started:
+        yield started
+
+
+@pytest.fixture(params=["in_one_process", "in_processes"])
+def running(request: pytest.FixtureRequest) -> SuiteProcess:
+    started: SuiteProcess = request.getfixturevalue(request.param)
+    return started
 
 
 def serial(running: SuiteProcess, service: str) -> int:
@@ -87,39 +99,6 @@ def test_a_hangup_changes_certificates_and_keeps_connections(running: SuiteProce
     assert running.is_ready()
 
 
-def test_certificates_that_a_command_issued_are_taken_in(running: SuiteProcess) -> None:
-    before = serial(running, "gateway")
-    said = running.command("certs", "rotate")
-    start = time.monotonic()
-    assert "gateway.pem: asked for, issued until" in said
-    wait_until(lambda: serial(running, "gateway") != before, "a new certificate")
-    assert time.monotonic() - start < NOTICED + 0.5  # what two handshakes may take on a busy machine
-    assert order_is_taken(running)
-
-
-def test_a_broken_file_changes_nothing(running: SuiteProcess) -> None:
-    path = running.folder / "certs" / "order.pem"
-    good, before = path.read_bytes(), serial(running, "order")
-    path.write_bytes(b"-----BEGIN CERTIFICATE-----\nrubbish\n-----END CERTIFICATE-----\n")
-    try:
-        wait_until(lambda: "certificate-not-swapped" in running.log, "a line in the log")
-        assert serial(running, "order") == before
-        assert order_is_taken(running)
-    finally:
-        path.write_bytes(good)
-
-
-def test_a_new_authority_is_trusted_before_anything_is_issued_from_it(running: SuiteProcess) -> None:
-    before = serial(running, "gateway")
-    assert "new authority" in running.command("certs", "rotate", "--ca")
-    wait_until(lambda: "authorities=2" in running.log, "both authorities")
-    refused = run_module(running.folder, "certs", "rotate")
-    assert refused.returncode == 1
-    assert "s left to trust it first" in refused.stderr
-    assert serial(running, "gateway") == before
-    assert order_is_taken(running)
-
-
 def test_an_emergency_changes_the_signing_key_within_a_second(running: SuiteProcess) -> None:
     before = kids(running)
     said = running.command("keys", "rotate", "--now")
@@ -130,11 +109,50 @@ def test_an_emergency_changes_the_signing_key_within_a_second(running: SuiteProc
     wait_until(lambda: kids(running) == [kid], "the new key alone")
     assert time.monotonic() - start < NOTICED
     assert kid not in before
-    assert running.command("keys", "list").startswith(f"{kid}  ES256 active")
     wait_until(lambda: order_is_taken(running), f"an order with tokens of the new key, in {PATIENCE:g} s")
-    assert "is published, and signs from" in running.command("keys", "rotate")
-    wait_until(lambda: len(kids(running)) == 2, "the next key")
-    assert " next " in running.command("keys", "list")
+
+
+def test_certificates_that_a_command_issued_are_taken_in(in_one_process: SuiteProcess) -> None:
+    before = serial(in_one_process, "gateway")
+    said = in_one_process.command("certs", "rotate")
+    start = time.monotonic()
+    assert "gateway.pem: asked for, issued until" in said
+    wait_until(lambda: serial(in_one_process, "gateway") != before, "a new certificate")
+    assert time.monotonic() - start < NOTICED + 0.5  # what two handshakes may take on a busy machine
+    assert order_is_taken(in_one_process)
+
+
+def test_a_broken_file_changes_nothing(in_one_process: SuiteProcess) -> None:
+    path = in_one_process.folder / "certs" / "order.pem"
+    good, before = path.read_bytes(), serial(in_one_process, "order")
+    path.write_bytes(b"-----BEGIN CERTIFICATE-----\nrubbish\n-----END CERTIFICATE-----\n")
+    try:
+        wait_until(lambda: "certificate-not-swapped" in in_one_process.log, "a line in the log")
+        assert serial(in_one_process, "order") == before
+        assert order_is_taken(in_one_process)
+    finally:
+        path.write_bytes(good)
+
+
+def test_a_new_authority_is_trusted_before_anything_is_issued_from_it(in_one_process: SuiteProcess) -> None:
+    before = serial(in_one_process, "gateway")
+    assert "new authority" in in_one_process.command("certs", "rotate", "--ca")
+    wait_until(lambda: "authorities=2" in in_one_process.log, "both authorities")
+    refused = run_module(in_one_process.folder, "certs", "rotate")
+    assert refused.returncode == 1
+    assert "s left to trust it first" in refused.stderr
+    assert serial(in_one_process, "gateway") == before
+    assert order_is_taken(in_one_process)
+
+
+def test_a_next_key_is_published_on_command(in_one_process: SuiteProcess) -> None:
+    (before,) = kids(in_one_process)
+    kid = in_one_process.command("keys", "rotate").split()[0]
+    wait_until(lambda: kids(in_one_process) == [before, kid], "the next key")
+    active, ahead = in_one_process.command("keys", "list").splitlines()
+    assert active.startswith(f"{before}  ES256 active")
+    assert ahead.startswith(f"{kid}  ES256 next")
+    assert ", signs from 20" in ahead
 
 
 def test_no_secret_is_said_or_kept_in_the_open(running: SuiteProcess) -> None:

@@ -34,8 +34,8 @@ test: $(VENV)/.dev  ## all checks
 	@$(SAY_USER)
 	@$(MAKE) --no-print-directory -j2 lint types
 ifeq ($(TESTS),)
-	$(BIN)/pytest -n 2 --dist loadgroup -m 'not slow and not serial'
-	$(BIN)/pytest -m 'serial and not slow'
+	$(BIN)/pytest -n 2 --dist loadgroup -m 'not slow and not month and not serial'
+	$(BIN)/pytest -m 'serial and not slow and not month'
 else
 	$(BIN)/pytest $(TESTS)
 endif

@@ -236,7 +236,7 @@ async def test_keys_that_are_not_published_ahead_are_noticed(
     assert seen.statuses[401] >= 3
 
 
-@pytest.mark.slow
+@pytest.mark.month
 async def test_a_month_of_daily_keys_and_weekly_certificates(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

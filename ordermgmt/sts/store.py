@@ -138,7 +138,15 @@ def end_all_sessions(transaction: Transaction) -> None:
 
     After a restore nobody knows what was ended since the backup. Whoever adds a table of that kind adds it here.
     """
-    transaction.execute("DELETE FROM access_tokens")
+    for table in (
+        "access_tokens",
+        "authorization_codes",
+        "refresh_tokens",
+        "token_families",
+        "authorization_requests",
+        "sessions",
+    ):
+        transaction.execute(f"DELETE FROM {table}")  # noqa: S608 - constants
 
 
 def demo_fingerprint(transaction: Transaction) -> str | None:

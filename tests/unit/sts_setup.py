@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
 from base64 import b64encode
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -9,6 +11,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from random import Random
+from tempfile import mkdtemp
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
@@ -48,6 +51,9 @@ from ordermgmt.sts.signing_key import SigningKeys, open_signing_keys
 from ordermgmt.sts.store import StoredUser
 from ordermgmt.threads import InlineThreads, Threads
 
+KEYS = Path(mkdtemp(prefix="sts-keys-"))
+"""For token services whose data is in no folder."""
+atexit.register(shutil.rmtree, KEYS)
 NOW = 1_700_000_000
 ISSUER = "https://sts.test"
 MTLS_URL = "https://mtls.sts.test"
@@ -178,7 +184,7 @@ async def open_sts(
     migrations = files("ordermgmt.sts") / "migrations"
     location = folder / "sts.sqlite" if isinstance(folder, Path) and not folder.suffix else folder
     async with open_database(location, migrations, threads=threads, clock=SystemClock()) as database:
-        keys = await open_keys(database, location.parent if isinstance(location, Path) else Path(gettempdir()))
+        keys = await open_keys(database, location.parent if isinstance(location, Path) else KEYS)
         key = keys.current.signing
         await database.write(lambda transaction: store.put_demo(transaction, [*CLIENTS, *clients], USERS, "none"))
         mint = Mint(lambda: keys.current, entropy)

@@ -22,7 +22,7 @@ async def play(history: list[Step], met: set[str]) -> None:
             world = World(folder, inventory, nursery)
             await nursery.start(world.live, 0)
             await nursery.start(world.live, 1)
-            world.observer = Observer(folder / "orders.sqlite", folder / "inventory.sqlite")
+            world.observer = Observer(folder / "order.sqlite", folder / "inventory.sqlite")
             try:
                 for step in history:
                     await world.take(step)

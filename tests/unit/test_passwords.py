@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import TypeVar
 
 import pytest
@@ -13,7 +14,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from argon2.low_level import Type
 from trio.testing import MockClock
 
-from ordermgmt.errors import InvalidRequest, TooManyRequests
+from ordermgmt.errors import InvalidRequest, TooManyRequests, Unavailable
 from ordermgmt.security import passwords
 from ordermgmt.security.passwords import Passwords
 from ordermgmt.threads import InlineThreads
@@ -109,7 +110,7 @@ async def test_two_at_once_a_bounded_queue_and_no_more(nursery: trio.Nursery, au
     for _ in range(allowed):
         nursery.start_soon(login)
     await trio.testing.wait_all_tasks_blocked()
-    with pytest.raises(TooManyRequests) as caught:
+    with pytest.raises(Unavailable) as caught:
         await subject.verify(None, "x")
     assert caught.value.retry_after == 1
     await trio.sleep(allowed)
@@ -125,6 +126,21 @@ async def test_a_caller_that_gives_up_leaves_the_queue(nursery: trio.Nursery, au
             for _ in range(passwords.AT_ONCE + passwords.QUEUE):
                 logins.start_soon(subject.verify, None, "x")
     assert not await subject.verify(None, "x")
+
+
+async def test_one_owner_cannot_fill_the_queue() -> None:
+    subject = Passwords(InlineThreads(), seeded)
+    with ExitStack() as stack:
+        for _ in range(passwords.EACH):
+            stack.enter_context(subject.turn("192.0.2.1"))
+        with pytest.raises(TooManyRequests) as caught, subject.turn("192.0.2.1"):
+            pass
+        assert caught.value.retry_after == 1
+        with subject.turn("192.0.2.2") as turn:
+            assert not await turn.verify(None, "x")
+    with subject.turn("192.0.2.1"):
+        assert subject._owners == {"192.0.2.1": 1}
+    assert not subject._owners
 
 
 async def test_no_thread_is_started_but_through_the_seam() -> None:

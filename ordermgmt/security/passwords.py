@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TypeVar
 
 import trio
 from argon2 import PasswordHasher
@@ -17,8 +16,6 @@ from ordermgmt.ids import Entropy
 from ordermgmt.threads import Threads
 
 __all__ = ["Passwords", "Turn"]
-
-T = TypeVar("T")
 
 TIME_COST, MEMORY_COST, PARALLELISM = 2, 19 * 1024, 1
 """Two passes over 19 MiB: about 30 ms on one core."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import parse_qsl
 
 from quart import Response, request
 
@@ -13,22 +12,19 @@ from ordermgmt.net.app import App, json_response, new_app, read_form
 from ordermgmt.security.guard import Guard, current_principal, public, require
 from ordermgmt.security.peer import Peer
 from ordermgmt.security.principal import Principal
-from ordermgmt.sts.authorize import Authorizations
+from ordermgmt.sts.browser_app import Portal, add_pages
 from ordermgmt.sts.contract import (
-    AUTHORIZE_PATH,
     GUIDE_JWKS_PATH,
     INTROSPECT_PATH,
     INVALID_REQUEST,
     JWKS_PATH,
     REVOKE_PATH,
-    SESSION_COOKIE,
     TOKEN_PATH,
     USERINFO_PATH,
     ErrorResponse,
     OAuthError,
 )
 from ordermgmt.sts.operations import TokenService, claims_of
-from ordermgmt.sts.sessions import Sessions
 from ordermgmt.sts.token_request import TokenRequest, read_token_request
 
 __all__ = ["MAX_BODY", "create_app"]
@@ -41,8 +37,7 @@ PUBLIC = {"cache-control": "public, max-age=300"}
 
 def create_app(
     tokens: TokenService,
-    authorizations: Authorizations,
-    sessions: Sessions,
+    portal: Portal,
     documents: Mapping[str, Mapping[str, Any]],
     *,
     guide_jwks: Mapping[str, Any] | None = None,
@@ -53,7 +48,7 @@ def create_app(
     """
     app = new_app("sts", max_body=MAX_BODY)
     _add_token_endpoints(app, tokens)
-    _add_authorization_endpoint(app, authorizations, sessions)
+    add_pages(app, portal)
     _add_documents(app, tokens, {**documents, **({} if guide_jwks is None else {GUIDE_JWKS_PATH: guide_jwks})})
     app.register_error_handler(OAuthError, _render)
 
@@ -87,20 +82,6 @@ def _add_token_endpoints(app: App, tokens: TokenService) -> None:
         return json_response(claims_of(current_principal()), headers=PRIVATE)
 
 
-def _add_authorization_endpoint(app: App, authorizations: Authorizations, sessions: Sessions) -> None:
-    @app.route(AUTHORIZE_PATH, methods=["GET", "POST"])
-    @public
-    async def authorize() -> Response:
-        parameters = await read_form() if request.method == "POST" else _read_query()
-        cookie = request.cookies.get(SESSION_COOKIE, "")
-        session = await sessions.find_session(cookie) if cookie else None
-        try:
-            location = await authorizations.begin(parameters, session)
-        except OAuthError as error:
-            raise InvalidRequest("invalid-authorization-request", error.description) from error
-        return Response(b"", 303, {"location": location, "referrer-policy": "no-referrer", **PRIVATE})
-
-
 def _add_documents(app: App, tokens: TokenService, documents: Mapping[str, Mapping[str, Any]]) -> None:
     @app.get(JWKS_PATH)
     @public
@@ -113,20 +94,6 @@ def _add_documents(app: App, tokens: TokenService, documents: Mapping[str, Mappi
 
     for path in documents:
         app.add_url_rule(path, view_func=document, methods=["GET"])
-
-
-def _read_query() -> list[tuple[str, str]]:
-    query = request.query_string
-    try:
-        return parse_qsl(
-            query.decode("ascii"),
-            keep_blank_values=True,
-            strict_parsing=bool(query),
-            errors="strict",
-            max_num_fields=64,
-        )
-    except ValueError as error:
-        raise InvalidRequest("invalid-query", "the query is not a form") from error
 
 
 async def _read_request() -> TokenRequest:

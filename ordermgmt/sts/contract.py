@@ -14,6 +14,7 @@ __all__ = [
     "AUDIENCES",
     "AUTHORIZATION_CODE",
     "AUTHORIZE_PATH",
+    "BROWSER_COOKIE",
     "CLIENT_CREDENTIALS",
     "CONSENT_PATH",
     "GUIDE_JWKS_PATH",
@@ -21,14 +22,17 @@ __all__ = [
     "JWKS_PATH",
     "JWT_TYPE",
     "LOGIN_PATH",
+    "LOGOUT_PATH",
     "METADATA_PATH",
     "OIDC_SCOPES",
     "OPENID_METADATA_PATH",
     "ORDER_SCOPES",
     "REFRESH_TOKEN",
     "REVOKE_PATH",
+    "SCOPE_WORDS",
     "SERVICE_SCOPES",
     "SESSION_COOKIE",
+    "STYLE_PATH",
     "TOKEN_EXCHANGE",
     "TOKEN_PATH",
     "USERINFO_PATH",
@@ -54,9 +58,13 @@ USERINFO_PATH = "/oauth2/userinfo"
 LOGIN_PATH = "/login"
 CONSENT_PATH = "/consent"
 """Pages for a user: `?request=<id>` says which authorization request waits for it."""
+LOGOUT_PATH = "/logout"
+STYLE_PATH = "/style.css"
 
 SESSION_COOKIE = "__Host-sts-session"
 """Secure; HttpOnly; SameSite=Lax; Path=/ (RFC 6265bis). Its name is not another service's: ports share cookies."""
+BROWSER_COOKIE = "__Host-sts-browser"
+"""Likewise. Tells browsers apart, logged in or not: forms are bound to it, and it stays after a logout."""
 
 AUTHORIZATION_CODE = "authorization_code"
 REFRESH_TOKEN = "refresh_token"  # noqa: S105 a name
@@ -88,6 +96,19 @@ SERVICE_SCOPES = frozenset({"read_inventory", "change_inventory", "manage_invent
 
 OIDC_SCOPES = frozenset({"openid", "profile"})
 """What a client may learn of a user (OpenID Connect Core section 5.4); the user has no say in them but its consent."""
+
+SCOPE_WORDS: Mapping[str, str] = MappingProxyType(
+    {
+        "add_order": "create orders",
+        "update_order": "change orders",
+        "cancel_order": "cancel orders",
+        "read_all_orders": "see the orders of everybody",
+        "operate": "see changes of orders that are stuck, and have them tried again",
+        "openid": "know who you are",
+        "profile": "know your name",
+    }
+)
+"""What scopes that a user can give mean, for the user to read."""
 
 OPAQUE_PREFIX = "oma_"
 CODE_PREFIX = "omc_"

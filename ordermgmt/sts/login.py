@@ -53,13 +53,17 @@ class Logins:
 
         Raises NotFound("no-such-request") if it is bound to another browser, or waits no more.
         """
-        cookie = browser or new_id(self._entropy, 32)
+        cookie = browser or self.new_browser()
         digest = token_digest(cookie)
         if not await self._database.write(
             lambda transaction: login_store.claim_request(transaction, request_id, digest)
         ):
             raise NotFound("no-such-request", "this request was answered already, or began in another browser")
         return cookie
+
+    def new_browser(self) -> str:
+        """Make a cookie for a browser that has none."""
+        return new_id(self._entropy, 32)
 
     async def log_in(
         self, name: str, password: str, *, address: str, browser: str, previous: str = ""
@@ -78,7 +82,7 @@ class Logins:
             is_right = await turn.verify(user.password_digest if user is not None else None, password)
         if user is None or not is_right or not await self._take_back(attempt, user, place):
             return None
-        cookie = new_id(self._entropy, 32)
+        cookie = self.new_browser()
         try:
             session = await self._sessions.open_session(name, previous, password_digest=user.password_digest)
         except NotFound:

@@ -51,8 +51,8 @@ def save_tallies(transaction: Transaction, limits: Mapping[str, Limit], tallies:
             "UPDATE login_tallies SET count = ?, counted_at = ?, kept_until = ? WHERE id = ?",
             (tally.count, tally.at, limits[key].kept_until(tally), key),
         )
-    over = "SELECT id FROM login_tallies WHERE kept_until <= ? ORDER BY kept_until LIMIT ?" + transaction.dialect.skip_locked
-    for (key,) in transaction.execute(over, (now, PURGE)).rows:
+    over = "SELECT id FROM login_tallies WHERE kept_until <= ? ORDER BY kept_until LIMIT ?"
+    for (key,) in transaction.execute(over + transaction.dialect.skip_locked, (now, PURGE)).rows:
         if key not in limits:
             transaction.execute("DELETE FROM login_tallies WHERE id = ?", (key,))
 

@@ -17,23 +17,39 @@ from ordermgmt.config import StsConfig
 from ordermgmt.net.app import App
 from ordermgmt.net.server import serve
 from ordermgmt.runtime import Runtime, ServiceContext
+from ordermgmt.security.passwords import Passwords
 from ordermgmt.storage import Database, Location, OpenDatabase, open_database, storage_figures
+from ordermgmt.sts.accounts import Accounts
 from ordermgmt.sts.app import MAX_BODY, create_app
 from ordermgmt.sts.authorize import Authorizations
+from ordermgmt.sts.browser_app import Portal
 from ordermgmt.sts.contract import AUDIENCES, METADATA_PATH, OPENID_METADATA_PATH, service_resource
 from ordermgmt.sts.demo import install_demo, uninstall_demo
 from ordermgmt.sts.key_file import FILE_NAME, open_key_file
 from ordermgmt.sts.key_rotation import Schedule
+from ordermgmt.sts.login import Logins
+from ordermgmt.sts.logout import Logouts
 from ordermgmt.sts.metadata import openid_metadata, server_metadata
 from ordermgmt.sts.mint import ID_TOKEN_LIFETIME, Mint
 from ordermgmt.sts.operations import TokenService
+from ordermgmt.sts.page import origin_of
 from ordermgmt.sts.registration import system_clients
 from ordermgmt.sts.rules import Rules
 from ordermgmt.sts.sessions import Sessions
 from ordermgmt.sts.signing_key import SigningKeys, open_signing_keys
 from ordermgmt.telemetry.metrics import Figure
 
-__all__ = ["open_keys", "run"]
+__all__ = ["open_accounts", "open_keys", "run"]
+
+
+@asynccontextmanager
+async def open_accounts(location: Location, runtime: Runtime) -> AsyncIterator[Accounts]:
+    """Open the users and clients at `location`; leaving the block closes it.
+
+    It may be opened while the service runs, too: the command line does. Raises StartError if it cannot be used.
+    """
+    async with _open_database(location, runtime) as database:
+        yield Accounts(database, Passwords(runtime.threads, runtime.entropy), runtime.entropy, runtime.clock)
 
 
 async def run(context: ServiceContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -100,18 +116,22 @@ async def _open_app(context: ServiceContext, database: Database, keys: SigningKe
     else:
         await uninstall_demo(database)
     rules, system = _rules(context), system_clients(context.config.suite.trust_domain)
-    tokens = TokenService(database, Mint(lambda: keys.current, runtime.entropy), rules, system, runtime.clock)
+    mint = Mint(lambda: keys.current, runtime.entropy)
+    tokens = TokenService(database, mint, rules, system, runtime.clock)
+    sessions = Sessions(database, rules, runtime.entropy, runtime.clock)
+    passwords = Passwords(runtime.threads, runtime.entropy)
+    portal = Portal(
+        origin_of(endpoints.issuer),
+        Authorizations(database, rules, system, runtime.entropy, runtime.clock),
+        sessions,
+        Logins(database, sessions, passwords, runtime.entropy, runtime.clock),
+        Logouts(database, mint, rules),
+    )
     documents = {
         METADATA_PATH: server_metadata(endpoints.issuer, endpoints.sts_mtls_url),
         OPENID_METADATA_PATH: openid_metadata(endpoints.issuer, endpoints.sts_mtls_url, keys.current.signing.algorithm),
     }
-    app = create_app(
-        tokens,
-        Authorizations(database, rules, system, runtime.entropy, runtime.clock),
-        Sessions(database, rules, runtime.entropy, runtime.clock),
-        documents,
-        guide_jwks=_guide_jwks(context),
-    )
+    app = create_app(tokens, portal, documents, guide_jwks=_guide_jwks(context))
     return app, tokens
 
 

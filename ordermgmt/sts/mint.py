@@ -13,14 +13,24 @@ import msgspec
 from ordermgmt.errors import Unauthenticated
 from ordermgmt.ids import Entropy, new_id
 from ordermgmt.security.principal import Principal
-from ordermgmt.security.tokens import TrustedIssuer, parse, verify
+from ordermgmt.security.tokens import TrustedIssuer, check_signature, parse, verify
 from ordermgmt.sts.contract import AUDIENCES, OPAQUE_PREFIX, REFRESH_PREFIX, TokenResponse
 from ordermgmt.sts.domain import Authority, profile
 from ordermgmt.sts.family import Family, Presented
 from ordermgmt.sts.registration import UserDetails
 from ordermgmt.sts.signing_key import KeySet
 
-__all__ = ["ID_TOKEN_LIFETIME", "JWT_TYP", "Issued", "Mint", "Outcome", "Redeemed", "Refreshed", "token_digest"]
+__all__ = [
+    "ID_TOKEN_LIFETIME",
+    "JWT_TYP",
+    "IdToken",
+    "Issued",
+    "Mint",
+    "Outcome",
+    "Redeemed",
+    "Refreshed",
+    "token_digest",
+]
 
 JWT_TYP = "at+jwt"
 """RFC 9068 section 2.1. Nothing else that is signed here has it, so nothing else passes for an access token."""
@@ -64,6 +74,14 @@ class Refreshed:
     """Digest of the new refresh token."""
     ends_at: int
     """When the family ends now if it is not refreshed again."""
+
+
+@dataclass(frozen=True, slots=True)
+class IdToken:
+    """What an ID token proves to us again: which client has it, and of which session."""
+
+    client_id: str
+    sid: str
 
 
 Outcome = Issued | Redeemed | Refreshed
@@ -127,6 +145,19 @@ class Mint:
         if nonce is not None:
             claims["nonce"] = nonce
         return self._keys().signing.sign({**claims, **profile(authority)}, ID_TOKEN_TYP)
+
+    def read_id_token(self, token: str, issuer: str) -> IdToken | None:
+        """Return what an ID token made here says, expired or not, else None (RP-Initiated Logout section 2)."""
+        try:
+            unverified = parse(token)
+            client_id, key = unverified.payload.get("aud"), self._verification.get(unverified.header.kid)
+            if not isinstance(client_id, str) or not client_id or key is None:
+                return None
+            trust = TrustedIssuer(issuer, client_id, (self._key.algorithm,), token_types=(ID_TOKEN_TYP,))
+            principal = check_signature(unverified, key, trust).principal
+        except Unauthenticated:
+            return None
+        return IdToken(client_id, principal.sid or "")
 
     def issued_here(self, token: str, issuer: str, now: float) -> Authority | None:
         """Return what an access JWT made here says, whoever it is for and bound to; None if it is not good `now`."""

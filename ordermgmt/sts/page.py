@@ -1,4 +1,4 @@
-"""The pages that users see: templates and a style sheet of the package, without scripts, under a policy that allows none.
+"""The pages that users see: templates and a style sheet of the package. They have no scripts, and may have none.
 
 What goes into a page is escaped; what a page may do, and where its form may lead, is in its headers.
 """
@@ -16,7 +16,7 @@ from quart import Response
 
 from ordermgmt.sts.contract import STYLE_PATH
 
-__all__ = ["Pages", "form_token", "origin_of"]
+__all__ = ["Pages", "came_from_here", "form_token", "origin_of"]
 
 HEADERS = {
     "cache-control": "no-store",
@@ -67,9 +67,25 @@ def form_token(browser: str, *purpose: str) -> str:
     return hmac.new(browser.encode(), "\0".join(purpose).encode(), hashlib.sha256).hexdigest()
 
 
+def came_from_here(origin: str | None, site: str | None, own: str) -> bool:
+    """Tell by its Origin and Sec-Fetch-Site headers whether a form of ours was sent.
+
+    Our referrer policy makes browsers say `Origin: null` of our own forms, too; then only Sec-Fetch-Site tells. Whoever
+    sends neither header is no browser of the last years: there the form's token has to do.
+    """
+    if site is not None and site != "same-origin":
+        return False
+    if origin == "null":
+        return site is not None
+    return origin is None or origin == own
+
+
 def origin_of(url: str) -> str:
     """Return the origin of a URL as a source of a content security policy, or its scheme if it has no such origin."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return ""
     origin = f"{parts.scheme}://{parts.netloc}".lower()
     if _ORIGIN.fullmatch(origin):
         return origin
@@ -78,6 +94,4 @@ def origin_of(url: str) -> str:
 
 def _content_security_policy(leads_to: str) -> str:
     targets = " ".join(["'self'", *filter(None, [origin_of(leads_to)])])
-    return (
-        f"default-src 'none'; style-src 'self'; form-action {targets}; frame-ancestors 'none'; base-uri 'none'"
-    )
+    return f"default-src 'none'; style-src 'self'; form-action {targets}; frame-ancestors 'none'; base-uri 'none'"

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from ordermgmt.sts.contract import CLIENT_CREDENTIALS, TOKEN_EXCHANGE, service_resource
+from ordermgmt.errors import InvalidRequest
+from ordermgmt.sts.contract import (
+    AUDIENCES,
+    AUTHORIZATION_CODE,
+    CLIENT_CREDENTIALS,
+    OIDC_SCOPES,
+    ORDER_SCOPES,
+    REFRESH_TOKEN,
+    TOKEN_EXCHANGE,
+    service_resource,
+)
 
-__all__ = ["Client", "UserDetails", "is_client_id", "is_redirect_uri", "is_user_name", "system_clients"]
+__all__ = ["Client", "UserDetails", "check_client", "is_client_id", "is_redirect_uri", "is_user_name", "system_clients"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}", re.ASCII)
 _RESERVED = frozenset({"gateway", "order", "inventory", "sts", "operator"})
+_GRANTS = frozenset({AUTHORIZATION_CODE, CLIENT_CREDENTIALS, REFRESH_TOKEN})
+"""What a registered client may use: tokens of others are exchanged by services only."""
+MAX_TITLE = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,3 +124,32 @@ def system_clients(trust_domain: str) -> Mapping[str, Client]:
         certificate_uri=service_resource(trust_domain, "operator"),
     )
     return {client.id: client for client in (gateway, order, operator)}
+
+
+def check_client(client: Client) -> None:
+    """Make sure that a client can be registered like this. Raises InvalidRequest saying what cannot be."""
+    for wrong, reason in _objections(client):
+        if wrong:
+            raise InvalidRequest("invalid-client", reason)
+
+
+def _objections(client: Client) -> Iterator[tuple[bool, str]]:
+    with_users, uris = AUTHORIZATION_CODE in client.grants, client.redirect_uris | client.post_logout_redirect_uris
+    scopes, audience = ORDER_SCOPES | OIDC_SCOPES, AUDIENCES.get(client.default_audience)
+    targets = sorted(name for name, known in AUDIENCES.items() if not known.bound)
+    yield not is_client_id(client.id), "an id is up to 64 letters, digits, '.', '_', '@' and '-', and no service's name"
+    yield not client.name.isprintable() or len(client.name) > MAX_TITLE, f"a name has {MAX_TITLE} characters at most"
+    yield not client.grants, "it has no grant"
+    yield not client.grants <= _GRANTS, f"the grants are {', '.join(sorted(_GRANTS))}"
+    yield REFRESH_TOKEN in client.grants and not with_users, f"{REFRESH_TOKEN} needs {AUTHORIZATION_CODE}"
+    yield client.public and CLIENT_CREDENTIALS in client.grants, f"a public client cannot use {CLIENT_CREDENTIALS}"
+    yield with_users and not client.redirect_uris, f"{AUTHORIZATION_CODE} needs a redirect URI"
+    yield bool(uris) and not with_users, f"only {AUTHORIZATION_CODE} has redirect URIs"
+    for uri in sorted(uris):
+        yield not is_redirect_uri(uri), f"not a redirect URI (https, http on loopback, or a private scheme): {uri}"
+    yield not client.scopes <= scopes, f"the scopes are {', '.join(sorted(scopes))}"
+    yield not client.scopes, "it has no scope"
+    yield bool(client.scopes & OIDC_SCOPES) and not with_users, f"only {AUTHORIZATION_CODE} tells of users"
+    yield not client.targets <= set(targets), f"the targets are {', '.join(targets)}"
+    yield bool(client.default_audience) and (audience is None or audience.bound), f"audiences: {', '.join(targets)}"
+    yield not client.default_audience and not client.targets, "it has neither an audience nor a target"

@@ -29,19 +29,21 @@ class Sessions:
         self._entropy = entropy
         self._clock = clock
 
-    async def open_session(self, user: str, previous: str = "") -> str:
+    async def open_session(self, user: str, previous: str = "", *, password_digest: str | None = None) -> str:
         """Note that `user` has just proved who it is, and return the value for the browser's cookie, always a new one.
 
         `previous` is the cookie that the browser had: if it is of a session of the same user, that session goes on,
-        with the new login time; one of another user is ended as by a logout. Raises NotFound("no-such-user") if the
-        user was removed or disabled meanwhile.
+        with the new login time; one of another user is ended as by a logout. `password_digest` is what the password was
+        checked with. Raises NotFound("no-such-user") if the user was removed, disabled, or given another password
+        meanwhile.
         """
         now = int(self._clock.now())
         cookie, sid = new_id(self._entropy, 32), new_id(self._entropy)
         digest, ends_at = token_digest(cookie), self._ends_at(now, now)
 
         def save(transaction: Transaction) -> None:
-            if store.find_user(transaction, user) is None:
+            found = store.find_user(transaction, user)
+            if found is None or password_digest not in {None, found.password_digest}:
                 raise NotFound("no-such-user", "there is no such user any more")
             before = session_store.find_session(transaction, token_digest(previous), now)
             if before is not None and before.user != user:

@@ -6,12 +6,14 @@ nobody wait longer.
 
 - `Doubling` counts one account from one place, an address or a browser: after five wrong passwords the wait doubles
   with each, up to a quarter of an hour.
-- `Leaking` counts one account from all addresses, and one address for all accounts: a hundred at once, then one for each
-  that has leaked out.
+- `Leaking` counts one account from all addresses, and one address for all accounts: a hundred at once, then one for
+  each that has leaked out.
 
 A browser in which the user has logged in before has its own `Doubling` and is counted nowhere else, so nobody can keep
-a user out of there. An address from which the user has logged in before is spared the account's `Leaking`. Guesses at
-one account come to 5 and then 96 a day from an address, and to 100 and then 1,440 a day from all addresses in the world.
+a user out of there. An address from which the user has logged in before is spared the account's `Leaking`.
+
+So one address can guess at one account 15 times in the first quarter of an hour and then 96 times a day, at all
+accounts 100 times and then 8,640 times a day; all the world together at one account 100 times, then 1,440 times a day.
 """
 
 from __future__ import annotations
@@ -21,7 +23,18 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-__all__ = ["PER_ACCOUNT", "PER_ADDRESS", "PER_PAIR", "Doubling", "Leaking", "Limit", "Place", "Tally", "limits_on", "wait"]
+__all__ = [
+    "PER_ACCOUNT",
+    "PER_ADDRESS",
+    "PER_PAIR",
+    "Doubling",
+    "Leaking",
+    "Limit",
+    "Place",
+    "Tally",
+    "limits_on",
+    "wait",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +47,7 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Doubling:
-    """After `free` attempts each makes the wait twice as long, from 1 to `longest` seconds, until `forget` have passed."""
+    """After `free` attempts each one doubles the wait, from 1 to `longest` seconds, until `forget` seconds go by."""
 
     free: int
     longest: int
@@ -46,7 +59,7 @@ class Doubling:
         if count < self.free:
             return 0.0
         doublings = min(count - self.free, 30.0)
-        return max(tally.at + min(2.0**doublings, self.longest) - now, 0.0)
+        return max(tally.at + min(math.exp2(doublings), self.longest) - now, 0.0)
 
     def charge(self, tally: Tally, now: float) -> Tally:
         """Count an attempt."""

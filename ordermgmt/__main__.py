@@ -9,10 +9,12 @@ import click
 
 from ordermgmt.commands.backups import backup, restore
 from ordermgmt.commands.certificates import certs
+from ordermgmt.commands.clients import clients
 from ordermgmt.commands.journal import journal
 from ordermgmt.commands.keys import keys
 from ordermgmt.commands.running import child, run
 from ordermgmt.commands.stock import inventory
+from ordermgmt.commands.users import users
 
 __all__ = ["main"]
 
@@ -22,7 +24,7 @@ def main() -> None:
     """Secured order management: STS, gateway, order and inventory service under one supervisor."""
 
 
-for command in (run, child, certs, keys, inventory, journal, backup, restore):
+for command in (run, child, users, clients, certs, keys, inventory, journal, backup, restore):
     main.add_command(command)
 
 

@@ -85,30 +85,17 @@ def list_users(transaction: Transaction) -> list[ListedUser]:
 def list_clients(transaction: Transaction) -> list[ListedClient]:
     """Return all clients that are registered, by id, without their secrets."""
     rows = transaction.execute(
-        "SELECT id, grants, scopes, targets, default_audience, certificate_uri, public, name, redirect_uris,"
-        " post_logout_redirect_uris, disabled FROM clients ORDER BY id"
+        "SELECT id, grants, scopes, targets, default_audience, public, name, redirect_uris, post_logout_redirect_uris,"
+        " disabled FROM clients ORDER BY id"
     ).rows
     found = []
-    for (
-        client_id,
-        grants,
-        scopes,
-        targets,
-        audience,
-        certificate_uri,
-        public,
-        name,
-        uris,
-        logout_uris,
-        disabled,
-    ) in rows:
+    for client_id, grants, scopes, targets, audience, public, name, uris, logout_uris, disabled in rows:
         client = Client(
             id=client_id,
             grants=names_of(grants),
             scopes=names_of(scopes),
             targets=names_of(targets),
             default_audience=audience,
-            certificate_uri=certificate_uri,
             public=bool(public),
             name=name,
             redirect_uris=names_of(uris),

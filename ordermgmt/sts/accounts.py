@@ -117,6 +117,7 @@ class Accounts:
             client_id,
             lambda transaction: account_store.set_client_secret(transaction, client_id, token_digest(secret)),
             end=True,
+            missing=f"there is no client {client_id} with a secret",
         )
         return secret
 
@@ -131,12 +132,14 @@ class Accounts:
 
         await self._database.write(save)
 
-    async def _change_client(self, client_id: str, change: Callable[[Transaction], bool], *, end: bool) -> None:
+    async def _change_client(
+        self, client_id: str, change: Callable[[Transaction], bool], *, end: bool, missing: str = ""
+    ) -> None:
         now = int(self._clock.now())
 
         def save(transaction: Transaction) -> None:
             if not change(transaction):
-                raise NotFound("no-such-client", f"there is no client {client_id} of which that can be said")
+                raise NotFound("no-such-client", missing or f"there is no client {client_id}")
             if end:
                 account_store.end_all_of_client(transaction, client_id, now)
 

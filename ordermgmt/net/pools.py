@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpcore
 import httpx
@@ -89,6 +90,8 @@ class Pools:
             transport=_Transport(pool),
             timeout=None,  # noqa: S113 - timeouts belong to the caller
             trust_env=False,
+            # None are kept: all callers share the client, and what one of them is told is not for the next.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
             headers={"accept-encoding": "identity", "user-agent": "ordermgmt"},
         )
         return _Pool(tls, client)

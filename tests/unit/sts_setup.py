@@ -22,6 +22,7 @@ from werkzeug.datastructures import Headers
 from ordermgmt.clock import SystemClock
 from ordermgmt.net.app import App
 from ordermgmt.security.keys import SigningAlgorithm, SigningKey
+from ordermgmt.security.passwords import Passwords
 from ordermgmt.security.peer import Peer
 from ordermgmt.security.principal import Principal
 from ordermgmt.security.tokens import TrustedIssuer, verify
@@ -29,6 +30,7 @@ from ordermgmt.storage import Database, Location, open_database
 from ordermgmt.sts import store
 from ordermgmt.sts.app import create_app
 from ordermgmt.sts.authorize import Authorizations
+from ordermgmt.sts.browser_app import Portal
 from ordermgmt.sts.contract import (
     AUDIENCES,
     CLIENT_CREDENTIALS,
@@ -41,6 +43,8 @@ from ordermgmt.sts.contract import (
 from ordermgmt.sts.domain import Authority
 from ordermgmt.sts.key_file import open_key_file
 from ordermgmt.sts.key_rotation import Schedule
+from ordermgmt.sts.login import Logins
+from ordermgmt.sts.logout import Logouts
 from ordermgmt.sts.metadata import openid_metadata, server_metadata
 from ordermgmt.sts.mint import Mint, token_digest
 from ordermgmt.sts.operations import TokenService
@@ -196,7 +200,9 @@ async def open_sts(
             METADATA_PATH: server_metadata(ISSUER, MTLS_URL),
             OPENID_METADATA_PATH: openid_metadata(ISSUER, MTLS_URL, "ES256"),
         }
-        app = create_app(tokens, authorizations, sessions, documents, guide_jwks={"keys": []})
+        logins = Logins(database, sessions, Passwords(threads, entropy), entropy, clock)
+        portal = Portal(ISSUER, authorizations, sessions, logins, Logouts(database, mint, rules))
+        app = create_app(tokens, portal, documents, guide_jwks={"keys": []})
         yield Sts(app, database, clock, key, mint, SECRETS, authorizations, sessions)
 
 
@@ -224,4 +230,6 @@ def basic(client: str, secret: str) -> tuple[str, str]:
 async def _answer(response: Response) -> Answer:
     body = await response.get_data(as_text=False)
     headers = dict(response.headers.items(lower=True))
+    if headers.get("content-type", "").startswith("text/html"):
+        return Answer(response.status_code, headers, body.decode())
     return Answer(response.status_code, headers, msgspec.json.decode(body) if body else None)

@@ -242,3 +242,18 @@ async def test_a_server_of_another_identity_gets_no_byte_of_the_request(
             await trio.sleep(1)
             nursery.cancel_scope.cancel()
         assert (b"/secret" in received.pop()) == reached
+
+
+async def test_a_cookie_that_one_caller_is_given_is_not_sent_for_the_next() -> None:
+    requests: list[bytes] = []
+
+    async def give_cookies(stream: MemoryStream) -> None:
+        while request := await read_request(stream):
+            requests.append(request.lower())
+            await stream.send_all(OK.replace(b"\r\n\r\n", b"\r\nSet-Cookie: a=1; Path=/\r\n\r\n"))
+
+    async with serving(Server(give_cookies)) as client:
+        for headers in ([], [("cookie", "own=1")], []):
+            assert (await client.request("GET", "/", headers=headers)).headers["set-cookie"] == "a=1; Path=/"
+    assert [b"cookie: own=1" in request for request in requests] == [False, True, False]
+    assert [b"a=1" in request for request in requests] == [False] * 3

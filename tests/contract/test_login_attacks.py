@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import trio
 from trio.testing import MockClock
 
 from ordermgmt.sts.contract import BROWSER_COOKIE, SESSION_COOKIE
@@ -25,12 +26,12 @@ FOREIGN: list[tuple[str, Headers]] = [
 
 
 @pytest.fixture
-async def portal(autojump_clock: MockClock, tmp_path: Path) -> AsyncIterator[Portal]:
+async def portal(tmp_path: Path) -> AsyncIterator[Portal]:
     async with open_portal(tmp_path) as opened:
         yield opened
 
 
-async def test_a_form_is_taken_from_our_own_pages_only(portal: Portal) -> None:
+async def test_a_form_is_taken_from_our_own_pages_only(portal: Portal, autojump_clock: MockClock) -> None:
     browser = portal.browser()
     login = await browser.get(portal.request())
     right = {"username": "alice", "password": portal.password("alice")}
@@ -50,7 +51,7 @@ async def test_a_form_is_taken_from_our_own_pages_only(portal: Portal) -> None:
     assert (await browser.submit(asked)).page.text("h1") == ["You are signed out"]
 
 
-async def test_a_form_without_its_own_token_is_refused(portal: Portal) -> None:
+async def test_a_form_without_its_own_token_is_refused(portal: Portal, autojump_clock: MockClock) -> None:
     """The token of another browser, of another request, of another form, of another session, or none."""
     browser, other = portal.browser(), portal.browser()
     login = await browser.get(portal.request())
@@ -61,14 +62,17 @@ async def test_a_form_without_its_own_token_is_refused(portal: Portal) -> None:
         assert (await browser.submit(login, **right, token=token)).answer.status == 400
     consent = await browser.submit(login, **right)
     before = consent.page.fields["token"]
+    await trio.sleep(2)
     assert (await browser.submit(consent, decision="allow", token=login.page.fields["token"])).answer.status == 400
-    again = await portal.log_in(browser, "bob")  # the session of alice is over, and with it what she was shown
+    again = await portal.log_in(
+        browser, "bob", prompt="login"
+    )  # the session of alice is over, and with it what she was shown
     assert again.page.fields["token"] != before
     assert (await browser.submit(consent, decision="allow")).answer.status == 400
     assert (await browser.submit(again, decision="allow")).url.startswith(f"{CALLBACK}?code=")
 
 
-async def test_a_form_without_the_browsers_cookie_is_refused(portal: Portal) -> None:
+async def test_a_form_without_the_browsers_cookie_is_refused(portal: Portal, autojump_clock: MockClock) -> None:
     browser = portal.browser()
     login = await browser.get(portal.request())
     kept = browser.cookies.pop(BROWSER_COOKIE)
@@ -80,7 +84,7 @@ async def test_a_form_without_the_browsers_cookie_is_refused(portal: Portal) -> 
     assert (await browser.submit(login, **right)).page.text("h1") == ["Allow access?"]
 
 
-async def test_a_request_belongs_to_the_browser_that_was_shown_it(portal: Portal) -> None:
+async def test_a_request_belongs_to_the_browser_that_was_shown_it(portal: Portal, autojump_clock: MockClock) -> None:
     """An attacker who learns its id can neither see it, nor log in for it, nor consent to it, nor end it."""
     victim, attacker = portal.browser(), portal.browser()
     login = await victim.get(portal.request())
@@ -97,7 +101,7 @@ async def test_a_request_belongs_to_the_browser_that_was_shown_it(portal: Portal
     assert done.url.startswith(f"{CALLBACK}?code=")
 
 
-async def test_no_cookie_from_before_a_login_is_worth_anything_after(portal: Portal) -> None:
+async def test_no_cookie_from_before_a_login_is_worth_anything_after(portal: Portal, autojump_clock: MockClock) -> None:
     """Fixation: an attacker plants cookies that it knows, and waits for a user to log in with them."""
     attacker, victim = portal.browser(), portal.browser()
     await portal.tokens(attacker, "bob")
@@ -113,10 +117,13 @@ async def test_no_cookie_from_before_a_login_is_worth_anything_after(portal: Por
     assert (await victim.get(portal.request())).url.startswith(f"{CALLBACK}?code=")
 
 
-async def test_each_login_is_a_new_session_and_ends_that_of_another_user(portal: Portal) -> None:
+async def test_each_login_is_a_new_session_and_ends_that_of_another_user(
+    portal: Portal, autojump_clock: MockClock
+) -> None:
     browser = portal.browser()
     tokens = await portal.tokens(browser)
     before = browser.cookies[SESSION_COOKIE]
+    await trio.sleep(2)
     await portal.log_in(browser, prompt="login")
     renewed = browser.cookies[SESSION_COOKIE]
     assert renewed != before
@@ -124,11 +131,12 @@ async def test_each_login_is_a_new_session_and_ends_that_of_another_user(portal:
     thief = portal.browser()
     thief.cookies = {SESSION_COOKIE: before}
     assert (await thief.get(portal.request())).page.text("h1") == ["Sign in"]
+    await trio.sleep(2)
     await portal.log_in(browser, "bob", prompt="login")
     assert not await portal.is_alive(tokens["access_token"])
 
 
-async def test_what_is_sent_twice_is_refused(portal: Portal) -> None:
+async def test_what_is_sent_twice_is_refused(portal: Portal, autojump_clock: MockClock) -> None:
     browser = portal.browser()
     login = await browser.get(portal.request())
     answer = await browser.send(
@@ -144,7 +152,7 @@ async def test_what_is_sent_twice_is_refused(portal: Portal) -> None:
     assert b"A field is repeated." in answer.content
 
 
-async def test_a_page_of_a_stranger_cannot_log_a_user_out(portal: Portal) -> None:
+async def test_a_page_of_a_stranger_cannot_log_a_user_out(portal: Portal, autojump_clock: MockClock) -> None:
     browser = portal.browser()
     tokens = await portal.tokens(browser)
     for form in ({}, {"client_id": "spa", "post_logout_redirect_uri": GOODBYE}, {"token": "x"}):
@@ -154,7 +162,7 @@ async def test_a_page_of_a_stranger_cannot_log_a_user_out(portal: Portal) -> Non
     assert await portal.is_alive(tokens["access_token"])
 
 
-async def test_who_is_disabled_or_reset_is_out_at_once_and_stays_out(portal: Portal) -> None:
+async def test_who_is_disabled_or_reset_is_out_at_once_and_stays_out(portal: Portal, autojump_clock: MockClock) -> None:
     """The command line writes through these verbs while the service runs."""
     browsers: dict[str, Browser] = {name: portal.browser() for name in ("alice", "bob")}
     tokens = {name: await portal.tokens(browser, name) for name, browser in browsers.items()}

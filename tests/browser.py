@@ -11,6 +11,9 @@ from urllib.parse import urlencode, urlsplit
 
 Headers = list[tuple[str, str]]
 
+FROM_HERE: Headers = [("origin", "null"), ("sec-fetch-site", "same-origin")]
+"""What a browser says of a form on a page whose referrer policy is no-referrer."""
+
 _NEXT_COOKIE = re.compile(r", (?=__Host-)")
 
 
@@ -102,9 +105,8 @@ class Browser:
     async def get(self, target: str, headers: Headers | None = None) -> Visit:
         return await self._go("GET", target, headers or [], b"")
 
-    async def submit(self, visit: Visit, headers: Headers | None = None, **fields: str) -> Visit:
-        """Send the form of a page. Its referrer policy makes the browser say that the origin is null."""
-        sent = headers if headers is not None else [("origin", "null"), ("sec-fetch-site", "same-origin")]
+    async def submit(self, visit: Visit, /, *, sent: Headers = FROM_HERE, **fields: str) -> Visit:
+        """Send the form of a page, with these fields filled in, and with these headers."""
         return await self.post(visit.page.action, {**visit.page.fields, **fields}, sent)
 
     async def post(self, target: str, form: Mapping[str, str], headers: Headers) -> Visit:

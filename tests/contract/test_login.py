@@ -129,10 +129,9 @@ async def test_too_many_wrong_passwords_have_to_wait_and_are_told_how_long(
 ) -> None:
     browser = portal.browser()
     login = await browser.get(portal.request())
-    for _ in range(8):
-        failed = await browser.submit(login, username="alice", password="wrong")
-        if failed.answer.status == 429:
-            break
+    answers = [await browser.submit(login, username="alice", password="wrong") for _ in range(6)]
+    assert [visit.answer.status for visit in answers] == [422] * 5 + [429]
+    failed = answers[-1]
     page = check(failed.answer, 429, "Sign in", " https://shop.example")
     assert failed.answer.headers["retry-after"] == "1"
     assert page.text("li") == ["Too many sign-ins did not work. Try again in 1 second."]

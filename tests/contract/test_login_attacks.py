@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -34,20 +35,20 @@ async def portal(tmp_path: Path) -> AsyncIterator[Portal]:
 async def test_a_form_is_taken_from_our_own_pages_only(portal: Portal, autojump_clock: MockClock) -> None:
     browser = portal.browser()
     login = await browser.get(portal.request())
-    right = {"username": "alice", "password": portal.password("alice")}
+    right: Mapping[str, Any] = {"username": "alice", "password": portal.password("alice")}
     for name, headers in FOREIGN:
-        refused = await browser.submit(login, headers, **right)
+        refused = await browser.submit(login, sent=headers, **right)
         assert refused.answer.status == 400, name
         assert "set-cookie" not in refused.answer.headers, name
-    consent = await browser.submit(login, [("origin", browser.origin), ("sec-fetch-site", "same-origin")], **right)
+    consent = await browser.submit(login, sent=[("origin", browser.origin), ("sec-fetch-site", "same-origin")], **right)
     for name, headers in FOREIGN:
-        assert (await browser.submit(consent, headers, decision="allow")).answer.status == 400, name
-        assert (await browser.submit(consent, headers, decision="deny")).answer.status == 400, name
-    done = await browser.submit(consent, [], decision="allow")  # a client that is no browser sends neither
+        assert (await browser.submit(consent, sent=headers, decision="allow")).answer.status == 400, name
+        assert (await browser.submit(consent, sent=headers, decision="deny")).answer.status == 400, name
+    done = await browser.submit(consent, sent=[], decision="allow")  # a client that is no browser sends neither
     assert done.url.startswith(f"{CALLBACK}?code=")
     asked = await browser.get("/logout")
     for name, headers in FOREIGN:
-        assert (await browser.submit(asked, headers)).answer.status == 400, name
+        assert (await browser.submit(asked, sent=headers)).answer.status == 400, name
     assert (await browser.submit(asked)).page.text("h1") == ["You are signed out"]
 
 
@@ -55,7 +56,7 @@ async def test_a_form_without_its_own_token_is_refused(portal: Portal, autojump_
     """The token of another browser, of another request, of another form, of another session, or none."""
     browser, other = portal.browser(), portal.browser()
     login = await browser.get(portal.request())
-    right = {"username": "alice", "password": portal.password("alice")}
+    right: Mapping[str, Any] = {"username": "alice", "password": portal.password("alice")}
     others = (await other.get(portal.request())).page.fields["token"]
     second = (await browser.get(portal.request())).page.fields["token"]
     for token in (others, second, "", "x", "é"):
@@ -76,7 +77,7 @@ async def test_a_form_without_the_browsers_cookie_is_refused(portal: Portal, aut
     browser = portal.browser()
     login = await browser.get(portal.request())
     kept = browser.cookies.pop(BROWSER_COOKIE)
-    right = {"username": "alice", "password": portal.password("alice")}
+    right: Mapping[str, Any] = {"username": "alice", "password": portal.password("alice")}
     assert (await browser.submit(login, **right)).answer.status == 400
     browser.cookies[BROWSER_COOKIE] = "planted"
     assert (await browser.submit(login, **right)).answer.status == 400
@@ -175,6 +176,7 @@ async def test_who_is_disabled_or_reset_is_out_at_once_and_stays_out(portal: Por
             assert login.page.text("h1") == ["Sign in"]
             refused = await browser.submit(login, username=name, password=portal.password(name))
             assert refused.answer.status == 422
+        login = await browsers["bob"].get(portal.request())
         renewed = await browsers["bob"].submit(login, username="bob", password="a brand new password")
         assert renewed.url.startswith(f"{CALLBACK}?code=")  # the consent is remembered
         await accounts.enable_user("alice")

@@ -1,0 +1,84 @@
+"""A user who was added while the suite runs logs in over real sockets, and is out when it is disabled."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import ssl
+from pathlib import Path
+from urllib.parse import parse_qs, urlencode
+
+import trio
+from authlib.oauth2.rfc7636 import create_s256_code_challenge
+
+from tests.browser import Answer, Browser, Headers, query_of
+from tests.system.processes import PATIENCE, SuiteProcess, suite
+
+CALLBACK = "https://shop.example/callback"
+VERIFIER = "v" * 43
+BOOK = {"category": "books", "code": "978-1484220498", "qty": 1}
+
+
+def test_a_user_who_was_added_logs_in_and_is_out_when_it_is_disabled(tmp_path: Path) -> None:
+    with suite(tmp_path) as running:
+        password = running.command("users", "add", "carol", "--scope", "add_order", "--generate").strip()
+        redirect = ("--redirect-uri", CALLBACK, "--scope", "openid", "--scope", "add_order")
+        assert running.command("clients", "add", "shop", "--public", *redirect) == "client shop added\n"
+        token = trio.run(log_in, running, password)
+        order = json.dumps(
+            {"id": "1", "name": "One", "items": [{"category": "books", "code": "978-1484220498", "qty": 1}]}
+        )
+        headers = ("--header", f"Authorization: Bearer {token}", "--header", "Content-Type: application/json")
+        assert running.curl(*headers, "--data", order, running.url("gateway", "/order"))[0] == 201
+        userinfo = running.url("sts", "/oauth2/userinfo")
+        assert json.loads(running.curl(*headers[:2], userinfo)[1])["sub"] == "carol"
+        running.command("users", "disable", "carol")
+        assert running.curl(*headers[:2], userinfo)[0] == 401
+        assert password not in running.log
+        assert running.stop() == 0
+
+
+async def log_in(running: SuiteProcess, password: str) -> str:
+    """Go from the client's request to its access token."""
+    tls = ssl.create_default_context(cafile=running.folder / "certs" / "ca.pem")
+
+    def send(method: str, target: str, headers: Headers, body: bytes) -> Answer:
+        connection = http.client.HTTPSConnection("localhost", running.ports["sts"], context=tls, timeout=PATIENCE)
+        try:
+            connection.request(method, target, body or None, dict(headers))
+            answer = connection.getresponse()
+            kept: dict[str, str] = {}
+            for name, value in answer.getheaders():
+                kept[name.lower()] = ", ".join(filter(None, [kept.get(name.lower()), value]))
+            return Answer(answer.status, kept, answer.read())
+        finally:
+            connection.close()
+
+    async def send_in_thread(method: str, target: str, headers: Headers, body: bytes) -> Answer:
+        return await trio.to_thread.run_sync(send, method, target, headers, body)
+
+    browser = Browser(running.url("sts"), send_in_thread)
+    request = {
+        "response_type": "code",
+        "client_id": "shop",
+        "redirect_uri": CALLBACK,
+        "scope": "openid add_order",
+        "code_challenge": create_s256_code_challenge(VERIFIER),
+        "code_challenge_method": "S256",
+    }
+    login = await browser.get(f"/oauth2/authorize?{urlencode(request)}")
+    assert (await browser.submit(login, username="carol", password="wrong")).answer.status == 422
+    consent = await browser.submit(login, username="carol", password=password)
+    done = await browser.submit(consent, decision="allow")
+    form = {
+        "grant_type": "authorization_code",
+        "client_id": "shop",
+        "redirect_uri": CALLBACK,
+        "code": parse_qs(query_of(done.url))["code"][0],
+        "code_verifier": VERIFIER,
+    }
+    answer = send(
+        "POST", "/oauth2/token", [("content-type", "application/x-www-form-urlencoded")], urlencode(form).encode()
+    )
+    assert answer.status == 200, answer.content
+    return str(json.loads(answer.content)["access_token"])

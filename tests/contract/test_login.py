@@ -31,7 +31,7 @@ async def portal(tmp_path: Path) -> AsyncIterator[Portal]:
         yield opened
 
 
-def check(answer: Answer, status: int, heading: str, leads_to: str = "") -> Page:
+def check_page(answer: Answer, status: int, heading: str, leads_to: str = "") -> Page:
     """Check what every page must be: framed by nobody, without scripts, and readable by everybody."""
     assert answer.status == status, answer
     assert answer.headers["content-security-policy"] == POLICY.format(leads_to=leads_to)
@@ -75,12 +75,12 @@ def check_form(page: Page) -> None:
 async def test_a_user_logs_in_consents_and_comes_back_with_a_code(portal: Portal, autojump_clock: MockClock) -> None:
     browser = portal.browser()
     login = await browser.get(portal.request())
-    page = check(login.answer, 200, "Sign in", " https://shop.example")
+    page = check_page(login.answer, 200, "Sign in", " https://shop.example")
     assert page.text("title") == ["Sign in - Order management"]
     assert page.text("strong") == ['The "<Shop>"']
     assert [given.get("autocomplete") for given in page.all("input")] == [None, "username", "current-password"]
     consent = await browser.submit(login, username="alice", password=portal.password("alice"))
-    page = check(consent.answer, 200, "Allow access?", " https://shop.example")
+    page = check_page(consent.answer, 200, "Allow access?", " https://shop.example")
     assert page.text("li") == ["create orders", "know who you are"]
     assert page.text("strong") == ['The "<Shop>"', "https://shop.example", "alice"]
     done = await browser.submit(consent, decision="allow")
@@ -98,7 +98,7 @@ async def test_a_user_may_say_no(portal: Portal, autojump_clock: MockClock) -> N
     done = await browser.submit(await portal.log_in(browser), decision="deny")
     assert parse_qs(query_of(done.url))["error"] == ["access_denied"]
     page = await browser.submit(await browser.get(portal.request()), decision="perhaps")
-    check(page.answer, 400, "That did not work")
+    check_page(page.answer, 400, "That did not work")
 
 
 async def test_a_wrong_password_is_told_without_saying_which_part_was_wrong(
@@ -110,7 +110,7 @@ async def test_a_wrong_password_is_told_without_saying_which_part_was_wrong(
     texts = []
     for user in ("alice", "nobody", '"><script>alert(1)</script>', "\0"):
         failed = await browser.submit(login, username=user, password="wrong")
-        page = check(failed.answer, 422, "Sign in", " https://shop.example")
+        page = check_page(failed.answer, 422, "Sign in", " https://shop.example")
         assert page.text("title") == ["Error: Sign in - Order management"]
         assert page.fields["username"].replace("\ufffd", "\0") == user
         assert page.fields["password"] == ""
@@ -120,7 +120,7 @@ async def test_a_wrong_password_is_told_without_saying_which_part_was_wrong(
         texts.append(page.text("li"))
     assert texts == [["The user name or the password is not right."]] * 4
     failed = await browser.submit(login, username="", password="")
-    page = check(failed.answer, 422, "Sign in", " https://shop.example")
+    page = check_page(failed.answer, 422, "Sign in", " https://shop.example")
     assert page.text("li") == ["Enter your user name.", "Enter your password."]
 
 
@@ -132,11 +132,11 @@ async def test_too_many_wrong_passwords_have_to_wait_and_are_told_how_long(
     answers = [await browser.submit(login, username="alice", password="wrong") for _ in range(6)]
     assert [visit.answer.status for visit in answers] == [422] * 5 + [429]
     failed = answers[-1]
-    page = check(failed.answer, 429, "Sign in", " https://shop.example")
+    page = check_page(failed.answer, 429, "Sign in", " https://shop.example")
     assert failed.answer.headers["retry-after"] == "1"
     assert page.text("li") == ["Too many sign-ins did not work. Try again in 1 second."]
     done = await browser.submit(failed, username="bob", password=portal.password("bob"))
-    check(done.answer, 200, "Allow access?", " https://shop.example")  # others are not held up
+    check_page(done.answer, 200, "Allow access?", " https://shop.example")  # others are not held up
 
 
 async def test_a_link_that_is_over_or_makes_no_sense_says_so(portal: Portal, autojump_clock: MockClock) -> None:
@@ -148,11 +148,11 @@ async def test_a_link_that_is_over_or_makes_no_sense_says_so(portal: Portal, aut
     assert done.url.startswith(CALLBACK)
     consent = login.url.replace("login", "consent")
     for target in (login.url, consent, "/login", "/login?request=x", "/login?request=%00"):
-        check((await browser.get(target)).answer, 404, "This sign-in is over")
+        check_page((await browser.get(target)).answer, 404, "This sign-in is over")
     wrong = await browser.get("/oauth2/authorize?client_id=spa&redirect_uri=https://evil.example")
-    page = check(wrong.answer, 400, "This link does not work")
+    page = check_page(wrong.answer, 400, "This link does not work")
     assert "evil" not in page.text("p")[0]
-    check((await browser.get("/oauth2/authorize?client_id")).answer, 400, "That did not work")
+    check_page((await browser.get("/oauth2/authorize?client_id")).answer, 400, "That did not work")
 
 
 async def test_the_style_sheet_is_served_and_nothing_else(portal: Portal, autojump_clock: MockClock) -> None:
@@ -193,12 +193,12 @@ async def test_logging_out_without_proof_is_asked_about(portal: Portal, autojump
     browser = portal.browser()
     tokens = await portal.tokens(browser)
     asked = await browser.get(f"/logout?client_id=spa&post_logout_redirect_uri={GOODBYE}")
-    page = check(asked.answer, 200, "Sign out?", " https://shop.example")
+    page = check_page(asked.answer, 200, "Sign out?", " https://shop.example")
     assert page.text("strong") == ["alice", 'The "<Shop>"']
     assert await portal.is_alive(tokens["access_token"])
     assert (await browser.submit(asked)).url == GOODBYE
     assert not await portal.is_alive(tokens["access_token"])
-    check((await browser.get("/logout")).answer, 200, "You are signed out")
+    check_page((await browser.get("/logout")).answer, 200, "You are signed out")
     posted = await browser.post("/logout", {"client_id": "spa", "post_logout_redirect_uri": GOODBYE}, [])
     assert posted.url == GOODBYE
 
@@ -209,7 +209,7 @@ async def test_an_id_token_of_another_session_is_no_proof(portal: Portal, autoju
     tokens = await portal.tokens(mine)
     for text in (hint, hint[:-4] + "AAAA", tokens["access_token"], "x"):
         asked = await mine.get(f"/logout?id_token_hint={text}")
-        check(asked.answer, 200, "Sign out?")
+        check_page(asked.answer, 200, "Sign out?")
     assert await portal.is_alive(tokens["access_token"])
 
 
@@ -222,4 +222,4 @@ async def test_nobody_is_sent_to_where_no_client_registered(portal: Portal, auto
         f"client_id=%00&post_logout_redirect_uri={GOODBYE}",
         f"client_id=spa&client_id=spa&post_logout_redirect_uri={GOODBYE}",
     ):
-        check((await portal.browser().get(f"/logout?{query}")).answer, 400, "That did not work")
+        check_page((await portal.browser().get(f"/logout?{query}")).answer, 400, "That did not work")

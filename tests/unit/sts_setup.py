@@ -230,6 +230,6 @@ def basic(client: str, secret: str) -> tuple[str, str]:
 async def _answer(response: Response) -> Answer:
     body = await response.get_data(as_text=False)
     headers = dict(response.headers.items(lower=True))
-    if headers.get("content-type", "").startswith("text/html"):
+    if body and headers.get("content-type", "").startswith("text/html"):
         return Answer(response.status_code, headers, body.decode())
     return Answer(response.status_code, headers, msgspec.json.decode(body) if body else None)

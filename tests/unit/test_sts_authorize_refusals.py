@@ -80,7 +80,7 @@ async def test_without_a_proven_redirect_uri_the_browser_is_sent_nowhere(
     answer = await browser.send(*more, **changes)
     assert answer.status == 400
     assert "location" not in answer.headers
-    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
 
 
 @pytest.mark.parametrize(("changes", "more", "error"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED])

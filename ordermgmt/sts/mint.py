@@ -148,12 +148,13 @@ class Mint:
 
     def read_id_token(self, token: str, issuer: str) -> IdToken | None:
         """Return what an ID token made here says, expired or not, else None (RP-Initiated Logout section 2)."""
+        keys = self._keys()
         try:
             unverified = parse(token)
-            client_id, key = unverified.payload.get("aud"), self._verification.get(unverified.header.kid)
+            client_id, key = unverified.payload.get("aud"), keys.verification.get(unverified.header.kid)
             if not isinstance(client_id, str) or not client_id or key is None:
                 return None
-            trust = TrustedIssuer(issuer, client_id, (self._key.algorithm,), token_types=(ID_TOKEN_TYP,))
+            trust = TrustedIssuer(issuer, client_id, keys.algorithms, token_types=(ID_TOKEN_TYP,))
             principal = check_signature(unverified, key, trust).principal
         except Unauthenticated:
             return None

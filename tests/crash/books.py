@@ -42,6 +42,15 @@ class Books:
         )
         return [" ".join(map(str, row)) for row in rows]
 
+    def contradictions(self) -> list[str]:
+        """Return a line for each change that the journal calls not done, although it was."""
+        rows = self._query(
+            "order",
+            "SELECT id, kind, order_id, state FROM {}journal WHERE state IN ('refused', 'abandoned')"
+            " AND version IN (SELECT version FROM {}changes)",
+        )
+        return [" ".join(map(str, row)) for row in rows]
+
     def orders(self) -> dict[str, Content]:
         """Return all orders by id."""
         rows = self._query("order", "SELECT id, name, items FROM {}orders")

@@ -152,6 +152,8 @@ class Rounds:
         restocks = await trio.to_thread.run_sync(self._books.restocks)
         wrong: list[tuple[str, str]] = [(str(finding), line) for finding, line in self.load.ledger.settle(orders)]
         wrong += [("drift", line) for line in drift(orders, stock)]
+        contradictions = await trio.to_thread.run_sync(self._books.contradictions)
+        wrong += [("lost", f"{line}, but it was done") for line in contradictions]
         wrong += [("lost", f"{operation} was acknowledged") for operation in self._restocks - restocks]
         wrong += [("strange", f"{times} times: {answer}") for answer, times in self.load.strange.items()]
         self.load.strange.clear()

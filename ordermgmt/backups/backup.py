@@ -17,7 +17,7 @@ from ordermgmt import __version__
 from ordermgmt.backups.accounting import accounts
 from ordermgmt.backups.balance import Account
 from ordermgmt.backups.files import copy_file, digest, sync, write_file
-from ordermgmt.backups.manifest import DATABASES, DEMO_CREDENTIALS, FORMAT, NAME, CopiedFile, Manifest
+from ordermgmt.backups.manifest import DATABASES, FORMAT, NAME, SECRETS, CopiedFile, Manifest
 from ordermgmt.errors import StartError
 from ordermgmt.ids import new_id
 from ordermgmt.order.hold import open_hops
@@ -64,9 +64,10 @@ def _copy(snapshots: Mapping[str, Snapshot], data: Path, draft: Path, created: s
     for name, snapshot in snapshots.items():
         snapshot.copy(draft / name, partial(show, name))
         files[name] = CopiedFile(digest(draft / name), (draft / name).stat().st_size)
-    if (data / DEMO_CREDENTIALS).exists():
-        found = copy_file(data / DEMO_CREDENTIALS, draft / DEMO_CREDENTIALS, partial(show, DEMO_CREDENTIALS))
-        files[DEMO_CREDENTIALS] = CopiedFile(found, (draft / DEMO_CREDENTIALS).stat().st_size)
+    for name in SECRETS:
+        if (data / name).exists():
+            found = copy_file(data / name, draft / name, partial(show, name))
+            files[name] = CopiedFile(found, (draft / name).stat().st_size)
     found_accounts = accounts(snapshots["order.sqlite"], snapshots["inventory.sqlite"])
     manifest = Manifest(
         FORMAT,

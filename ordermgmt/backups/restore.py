@@ -15,7 +15,7 @@ from pathlib import Path
 from ordermgmt.backups.accounting import accounts
 from ordermgmt.backups.balance import Account
 from ordermgmt.backups.files import copy_file, sync
-from ordermgmt.backups.manifest import DATABASES, DEMO_CREDENTIALS, Manifest, read_manifest
+from ordermgmt.backups.manifest import DATABASES, SECRETS, Manifest, read_manifest
 from ordermgmt.errors import Error, StartError
 from ordermgmt.ids import new_id
 from ordermgmt.order import store as orders
@@ -93,7 +93,7 @@ async def restore(
 
 
 def _all_names() -> list[str]:
-    return [name + ending for name in DATABASES for ending in _BESIDE] + [DEMO_CREDENTIALS]
+    return [name + ending for name in DATABASES for ending in _BESIDE] + [*SECRETS]
 
 
 def _check_schemas(backup: Path, manifest: Manifest) -> None:

@@ -78,7 +78,10 @@ async def test_metadata_has_the_public_urls(tmp_path: Path, autojump_clock: trio
     async with running_system(tmp_path, config=config, services=["sts"]) as system:
         document = decoded(await system.request("sts", "GET", "/.well-known/oauth-authorization-server"))
         assert document["issuer"] == "https://sts.example"
-        assert document["mtls_endpoint_aliases"] == {"token_endpoint": "https://mtls.sts.example/oauth2/token"}
+        assert document["mtls_endpoint_aliases"] == {
+            f"{name}_endpoint": f"https://mtls.sts.example/oauth2/{path}"
+            for name, path in (("token", "token"), ("introspection", "introspect"), ("revocation", "revoke"))
+        }
 
 
 async def test_demo_clients_end_when_somebody_else_could_reach_them(

@@ -46,7 +46,8 @@ stateful: $(VENV)/.dev  ## many histories of orders and stock, others in every r
 
 test-postgres: $(VENV)/.dev  ## the tests of whole suites and of orders once more, with their data in PostgreSQL
 	@$(SAY_USER)
-	$(BIN)/pytest --database=postgres tests/contract tests/faults $(wildcard tests/unit/test_order_*.py)
+	$(BIN)/pytest -n 2 --dist loadgroup --database=postgres -m 'not slow and not month and not serial' \
+		--ignore-glob='tests/faults/test_unkillable*' tests/contract tests/faults $(wildcard tests/unit/test_order_*.py)
 
 # PostgreSQL does not run as root. The package that brings it makes a user for that, which nobody should find unawares.
 SAY_USER = if [ "$$(id -u)" = 0 ] && [ -z "$$ORDERMGMT_TEST_POSTGRES" ] && ! id pgserver >/dev/null 2>&1; then \

@@ -214,6 +214,7 @@ def say(seen: Seen, capsys: pytest.CaptureFixture[str]) -> None:
 HOURS = Pace(length=12.5 * HOUR, key_period=1320, certificates=11, crash=7)
 
 
+@pytest.mark.slow
 async def test_keys_and_certificates_change_without_one_401(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -227,6 +228,7 @@ async def test_keys_and_certificates_change_without_one_401(
     assert seen.late >= 20
 
 
+@pytest.mark.slow
 async def test_keys_that_are_not_published_ahead_are_noticed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.abc.Clock
 ) -> None:

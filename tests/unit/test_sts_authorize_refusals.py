@@ -55,6 +55,7 @@ REFUSED = [
     ("7636-4.2 no SHA-256", {"code_challenge": "x" * 42}, [], "invalid_request"),
     ("7636-4.2 padded", {"code_challenge": "x" * 43 + "="}, [], "invalid_request"),
     ("6749-3.3 scope of another", {"scope": "operate"}, [], "invalid_scope"),
+    ("6749-3.3 scope of another among its own", {"scope": "add_order operate"}, [], "invalid_scope"),
     ("6749-3.3 scope unknown", {"scope": "everything"}, [], "invalid_scope"),
     ("6749-3.3 scope malformed", {"scope": "add_order\topenid"}, [], "invalid_scope"),
     ("8707-2 unknown resource", {"resource": "https://x.test"}, [], "invalid_target"),

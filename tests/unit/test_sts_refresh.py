@@ -145,6 +145,14 @@ async def test_a_logout_ends_the_families_of_its_session_only(browser: Browser) 
     assert (await refresh(browser.sts, elsewhere["refresh_token"])).status == 200
 
 
+async def test_a_logout_is_for_good_even_when_its_session_is_forgotten(browser: Browser) -> None:
+    tokens = await browser.tokens()
+    await browser.logout()
+    await browser.sts.database.write(lambda transaction: transaction.execute("DELETE FROM sessions"))
+    assert (await refresh(browser.sts, tokens["refresh_token"])).body["error"] == "invalid_grant"
+    assert not await is_alive(browser.sts, tokens["access_token"])
+
+
 async def test_a_family_outlives_its_session_but_not_its_idle_time(browser: Browser) -> None:
     token = (await browser.tokens())["refresh_token"]
     browser.sts.clock.time += RULES.refresh_token_idle_lifetime - 1

@@ -16,7 +16,7 @@ ARGS ?=
 # Options of pytest: make test TESTS="tests/unit -k tokens"
 TESTS ?=
 
-.PHONY: setup run demo guide test test-postgres bench-tokens bench-orders crash-test lint types format lock clean mutation stateful
+.PHONY: setup run demo guide test test-postgres bench-tokens bench-orders crash-test lint types format lock clean mutation stateful npm
 
 setup: $(VENV)/.dev  ## everything for work on the project
 
@@ -99,6 +99,13 @@ lock:  ## requirements/*.txt from pyproject.toml (needs uv)
 $(VENV)/.%: requirements/%.txt $(VENV)/pyvenv.cfg pyproject.toml
 	$(INSTALL) --require-hashes --requirement $<
 	$(INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# What the tests take from npm. Tests that need it say so where there is no node; .ci/run insists.
+npm: tests/npm/node_modules/.package-lock.json  ## what the tests take from npm (needs node)
+
+tests/npm/node_modules/.package-lock.json: tests/npm/package.json tests/npm/package-lock.json
+	cd tests/npm && npm ci --silent
 	@touch $@
 
 $(VENV)/pyvenv.cfg:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,6 +14,8 @@ from ordermgmt.storage import Location, PostgresSchema
 from ordermgmt.testing import harness
 from tests import postgres_setup
 from tests.postgres_setup import PostgresServer
+
+NODE_MODULES = Path(__file__).parent / "npm" / "node_modules"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -36,6 +40,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         where = getattr(getattr(function, "callspec", None), "params", {}).get("location")
         if where == "postgres" or (function is not None and "postgres" in function.fixturenames):
             item.add_marker(pytest.mark.xdist_group("postgres"))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Leave out, and say so, what needs programs that are not here; with ORDERMGMT_TEST_INSIST set, fail."""
+    browser = item.get_closest_marker("browser") is not None
+    needed = (
+        {"node": shutil.which("node"), "make npm": NODE_MODULES.exists()}
+        if browser or item.get_closest_marker("node")
+        else {}
+    )
+    if browser:
+        needed["chromium"] = shutil.which("chromium")
+    missing = [name for name, found in needed.items() if not found]
+    if missing:
+        reason = f"did not run, for want of: {', '.join(missing)}"
+        (pytest.fail if os.environ.get("ORDERMGMT_TEST_INSIST") else pytest.skip)(reason)
 
 
 @pytest.fixture(autouse=True)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import http.client
 import json
-import ssl
 from pathlib import Path
 from urllib.parse import parse_qs, urlencode
 
 import trio
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
-from tests.browser import Answer, Browser, Headers, query_of
-from tests.system.processes import PATIENCE, SuiteProcess, suite
+from tests.browser import query_of
+from tests.system.processes import SuiteProcess, suite
+from tests.system.visiting import open_browser
 
 CALLBACK = "https://shop.example/callback"
 VERIFIER = "v" * 43
@@ -40,24 +39,7 @@ def test_a_user_who_was_added_logs_in_and_is_out_when_it_is_disabled(tmp_path: P
 
 async def log_in(running: SuiteProcess, password: str) -> str:
     """Go from the client's request to its access token."""
-    tls = ssl.create_default_context(cafile=running.folder / "certs" / "ca.pem")
-
-    def send(method: str, target: str, headers: Headers, body: bytes) -> Answer:
-        connection = http.client.HTTPSConnection("localhost", running.ports["sts"], context=tls, timeout=PATIENCE)
-        try:
-            connection.request(method, target, body or None, dict(headers))
-            answer = connection.getresponse()
-            kept: dict[str, str] = {}
-            for name, value in answer.getheaders():
-                kept[name.lower()] = ", ".join(filter(None, [kept.get(name.lower()), value]))
-            return Answer(answer.status, kept, answer.read())
-        finally:
-            connection.close()
-
-    async def send_in_thread(method: str, target: str, headers: Headers, body: bytes) -> Answer:
-        return await trio.to_thread.run_sync(send, method, target, headers, body)
-
-    browser = Browser(running.url("sts"), send_in_thread)
+    browser = open_browser(running)
     request = {
         "response_type": "code",
         "client_id": "shop",
@@ -77,8 +59,6 @@ async def log_in(running: SuiteProcess, password: str) -> str:
         "code": parse_qs(query_of(done.url))["code"][0],
         "code_verifier": VERIFIER,
     }
-    answer = send(
-        "POST", "/oauth2/token", [("content-type", "application/x-www-form-urlencoded")], urlencode(form).encode()
-    )
-    assert answer.status == 200, answer.content
-    return str(json.loads(answer.content)["access_token"])
+    status, body = running.curl("--data", urlencode(form), running.url("sts", "/oauth2/token"))
+    assert status == 200, body
+    return str(json.loads(body)["access_token"])

@@ -89,7 +89,7 @@ class StsConfig(Section, frozen=True):
     mtls_listen: str = "127.0.0.1:9446"
     """For clients that authenticate with a certificate (RFC 8705)."""
     public_url: str = ""
-    """The issuer identifier. Empty: https://localhost and the port of `listen`."""
+    """The issuer identifier, without a path. Empty: https://localhost and the port of `listen`."""
     mtls_public_url: str = ""
     """Base URL of `mtls_endpoint_aliases`. Empty: https://localhost and the port of `mtls_listen`."""
     signing_algorithm: Literal["ES256", "RS256"] = "ES256"

@@ -50,10 +50,18 @@ def resolve_endpoints(config: Config, bound: Addresses) -> Endpoints:
             raise StartError(msg)
         return configured.rstrip("/")
 
+    def issuer(address: Address) -> str:
+        """Its pages and cookies need a host for themselves, although RFC 8414 section 3.1 would allow a path."""
+        found = url("sts.public_url", config.sts.public_url, address)
+        if urlsplit(found).path:
+            msg = f"sts.public_url: {config.sts.public_url!a} has a path, but the issuer is a host alone"
+            raise StartError(msg)
+        return found
+
     sts_address, sts_mtls_address = own("sts"), own("sts", "mtls_listen")
     order_address, inventory_address, gateway_address = own("order"), own("inventory"), own("gateway")
     return Endpoints(
-        issuer=url("sts.public_url", config.sts.public_url, sts_address),
+        issuer=issuer(sts_address),
         sts_mtls_url=url("sts.mtls_public_url", config.sts.mtls_public_url, sts_mtls_address),
         order_url=url("order.public_url", config.order.public_url, order_address),
         gateway_url=url("gateway.public_url", config.gateway.public_url, gateway_address),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from quart import Response, request
@@ -31,6 +31,7 @@ __all__ = ["MAX_BODY", "create_app"]
 
 MAX_BODY = 32 * 1024
 """Bytes of a token request: a subject token of 8 KiB, form-encoded, and room for the rest."""
+Document = Callable[[], Mapping[str, Any]]
 PRIVATE = {"cache-control": "no-store", "pragma": "no-cache"}  # RFC 6749 section 5.1
 PUBLIC = {"cache-control": "public, max-age=300"}
 
@@ -38,18 +39,18 @@ PUBLIC = {"cache-control": "public, max-age=300"}
 def create_app(
     tokens: TokenService,
     portal: Portal,
-    documents: Mapping[str, Mapping[str, Any]],
+    documents: Mapping[str, Document],
     *,
     guide_jwks: Mapping[str, Any] | None = None,
 ) -> App:
-    """Make the application. `documents` are served as they are, by path.
+    """Make the application. `documents` are made anew for each answer, by path.
 
-    So is `guide_jwks`: nothing here trusts its keys.
+    `guide_jwks` is served as it is: nothing here trusts its keys.
     """
     app = new_app("sts", max_body=MAX_BODY)
     _add_token_endpoints(app, tokens)
     add_pages(app, portal)
-    _add_documents(app, tokens, {**documents, **({} if guide_jwks is None else {GUIDE_JWKS_PATH: guide_jwks})})
+    _add_documents(app, tokens, {**documents, **({} if guide_jwks is None else {GUIDE_JWKS_PATH: lambda: guide_jwks})})
     app.register_error_handler(OAuthError, _render)
 
     async def authenticate(token: str | None, peer: Peer | None) -> Principal:  # noqa: ARG001
@@ -82,7 +83,7 @@ def _add_token_endpoints(app: App, tokens: TokenService) -> None:
         return json_response(claims_of(current_principal()), headers=PRIVATE)
 
 
-def _add_documents(app: App, tokens: TokenService, documents: Mapping[str, Mapping[str, Any]]) -> None:
+def _add_documents(app: App, tokens: TokenService, documents: Mapping[str, Document]) -> None:
     @app.get(JWKS_PATH)
     @public
     async def jwks() -> Response:
@@ -90,7 +91,7 @@ def _add_documents(app: App, tokens: TokenService, documents: Mapping[str, Mappi
 
     @public
     async def document() -> Response:
-        return json_response(documents[request.path], headers=PUBLIC)
+        return json_response(documents[request.path](), headers=PUBLIC)
 
     for path in documents:
         app.add_url_rule(path, view_func=document, methods=["GET"])

@@ -83,6 +83,8 @@ class StsClient:
             issued = msgspec.json.decode(answer.content, type=TokenResponse)
         except msgspec.DecodeError as error:
             raise errors.Unavailable("sts-rubbish", "the token service did not answer with a token") from error
+        if issued.token_type.lower() != "bearer":  # RFC 6749 section 7.1: no other type is understood here
+            raise errors.Unavailable("sts-rubbish", "the token service answered with a token of another type")
         return IssuedToken(issued.access_token, issued.expires_in, frozenset(issued.scope.split()))
 
     async def _send(self, method: str, path: str, body: bytes = b"") -> Response:

@@ -217,15 +217,15 @@ def choose_target(audiences: Sequence[str], resources: Sequence[str], known: Map
     """Return the one audience that a request names, or None if it names none.
 
     `audiences` are logical names (RFC 8693 section 2.1), `resources` are URIs that are compared exactly with those of
-    `known`, which maps them to names (RFC 8707 section 2). Raises OAuthError with invalid_target for more than one
-    or an unknown one.
+    `known`, which maps them to names (RFC 8707 section 2). One target may be named in several ways. Raises OAuthError
+    with invalid_target for more than one or an unknown one.
     """
-    names = [*audiences, *(known.get(resource, "") for resource in resources)]
+    names = {*audiences, *(known.get(resource, "") for resource in resources)}
     if not names:
         return None
     if len(names) > 1:
         raise OAuthError(INVALID_TARGET, "a token is for one target only")
-    audience = AUDIENCES.get(names[0])
+    audience = AUDIENCES.get(names.pop())
     if audience is None:
         raise OAuthError(INVALID_TARGET, "there is no such target")
     return audience

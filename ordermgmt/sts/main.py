@@ -127,9 +127,10 @@ async def _open_app(context: ServiceContext, database: Database, keys: SigningKe
         Logins(database, sessions, passwords, runtime.entropy, runtime.clock),
         Logouts(database, mint, rules),
     )
+    urls = endpoints.issuer, endpoints.sts_mtls_url
     documents = {
-        METADATA_PATH: server_metadata(endpoints.issuer, endpoints.sts_mtls_url),
-        OPENID_METADATA_PATH: openid_metadata(endpoints.issuer, endpoints.sts_mtls_url, keys.current.signing.algorithm),
+        METADATA_PATH: lambda: server_metadata(*urls),
+        OPENID_METADATA_PATH: lambda: openid_metadata(*urls, keys.current.algorithms),
     }
     app = create_app(tokens, portal, documents, guide_jwks=_guide_jwks(context))
     return app, tokens

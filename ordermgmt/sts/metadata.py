@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ordermgmt.sts.contract import (
@@ -56,14 +56,14 @@ def server_metadata(issuer: str, mtls_url: str) -> Mapping[str, Any]:
     }
 
 
-def openid_metadata(issuer: str, mtls_url: str, algorithm: str) -> Mapping[str, Any]:
-    """Return the provider metadata (OpenID Connect Discovery section 3). `algorithm` is that of the signing key."""
+def openid_metadata(issuer: str, mtls_url: str, algorithms: Iterable[str]) -> Mapping[str, Any]:
+    """Return the provider metadata (OpenID Connect Discovery section 3). `algorithms` are those of the signing keys."""
     return {
         **server_metadata(issuer, mtls_url),
         "userinfo_endpoint": issuer + USERINFO_PATH,
         "end_session_endpoint": issuer + LOGOUT_PATH,
         "subject_types_supported": ["public"],
-        "id_token_signing_alg_values_supported": [algorithm],
+        "id_token_signing_alg_values_supported": list(algorithms),
         "prompt_values_supported": ["none", "login", "consent", "select_account"],
         "claims_supported": [
             *("iss", "sub", "aud", "azp", "exp", "iat", "auth_time", "nonce", "at_hash", "sid"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64decode
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from ordermgmt.config import Config, StsConfig
 from ordermgmt.net.outbound import Interrupted, Response, Unreachable, open_client
 from ordermgmt.pki import files as pki
 from ordermgmt.security.tls import PublicTls
+from ordermgmt.sts.main import open_keys
 from ordermgmt.testing.harness import RunningSystem, running_system
 
 EXCHANGE = {
@@ -82,6 +84,39 @@ async def test_metadata_has_the_public_urls(tmp_path: Path, autojump_clock: trio
             f"{name}_endpoint": f"https://mtls.sts.example/oauth2/{path}"
             for name, path in (("token", "token"), ("introspection", "introspect"), ("revocation", "revoke"))
         }
+
+
+async def test_with_rs256_everything_is_signed_with_it(tmp_path: Path, autojump_clock: trio.testing.MockClock) -> None:
+    """RFC 9068 section 2.1, OpenID Connect Discovery section 3: it is supported, and whoever wants it says so."""
+    config = Config(sts=StsConfig(signing_algorithm="RS256"))
+    async with running_system(tmp_path, config=config) as system:
+        assert await algorithms(system) == ["RS256"]
+        token = await system.order_token("alice-app")
+        assert json.loads(b64decode(token.split(".")[0] + "==")) == {
+            "alg": "RS256",
+            "typ": "at+jwt",
+            "kid": (await system.signing_key()).kid,
+        }
+        assert (await system.request("order", "GET", "/order", token=token)).status == 200
+
+
+async def test_metadata_names_the_algorithms_of_all_published_keys(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with running_system(tmp_path, services=["sts"]) as system:
+        assert await algorithms(system) == ["ES256"]
+    config = Config(sts=StsConfig(signing_algorithm="RS256"))
+    async with running_system(tmp_path, config=config, services=["sts"], seed=1) as system:
+        assert await algorithms(system) == ["ES256"]
+        async with open_keys(system.location("sts"), system.runtime, config=config.sts, data=system.data) as keys:
+            await keys.rotate()
+        await trio.sleep(1)
+        assert await algorithms(system) == ["ES256", "RS256"]
+
+
+async def algorithms(system: RunningSystem) -> object:
+    document = decoded(await system.request("sts", "GET", "/.well-known/openid-configuration"))
+    return document["id_token_signing_alg_values_supported"]
 
 
 async def test_demo_clients_end_when_somebody_else_could_reach_them(

@@ -197,8 +197,8 @@ async def open_sts(
         authorizations = Authorizations(database, rules, system, entropy, clock)
         sessions = Sessions(database, rules, entropy, clock)
         documents = {
-            METADATA_PATH: server_metadata(ISSUER, MTLS_URL),
-            OPENID_METADATA_PATH: openid_metadata(ISSUER, MTLS_URL, "ES256"),
+            METADATA_PATH: lambda: server_metadata(ISSUER, MTLS_URL),
+            OPENID_METADATA_PATH: lambda: openid_metadata(ISSUER, MTLS_URL, keys.current.algorithms),
         }
         logins = Logins(database, sessions, Passwords(threads, entropy), entropy, clock)
         portal = Portal(ISSUER, authorizations, sessions, logins, Logouts(database, mint, rules))

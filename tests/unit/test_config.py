@@ -112,6 +112,13 @@ def test_what_can_stand_before_a_path_is_a_url(value: str) -> None:
     assert endpoints.order_url == value.rstrip("/")
 
 
+def test_an_issuer_has_no_path() -> None:
+    """Its metadata would be elsewhere than under it (RFC 8414 section 3.1), and its cookies not its own."""
+    config = load_config(None, {"ORDERMGMT_STS_PUBLIC_URL": "https://example.com/sts"})
+    with pytest.raises(StartError, match=r"^sts.public_url: 'https://example.com/sts' has a path"):
+        resolve_endpoints(config, {})
+
+
 def test_the_page_lists_every_setting_with_its_default() -> None:
     parts = re.split(r"^## `\[+([a-z.]+)\]+`$", PAGE, flags=re.MULTILINE)
     listed = dict(zip(parts[1::2], parts[2::2], strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -63,6 +64,12 @@ def test_a_key_that_is_of_no_use_is_left_out_alone(member: Any) -> None:
 def test_a_key_without_alg_gets_the_only_algorithm_that_fits() -> None:
     (key,) = jwk_set.read_key_set(document(public("RS256", alg=None)), ["ES256", "PS256"]).values()
     assert key.algorithm == "PS256"
+
+
+def test_what_is_unknown_about_a_key_or_a_set_is_ignored() -> None:
+    """RFC 7517 sections 4 and 5."""
+    members = [public("ES256", kid="good", new={"a": 1}, x5u="https://attacker.example"), {"kty": "new", "kid": "new"}]
+    assert set(jwk_set.read_key_set(json.dumps({"keys": members, "new": 1}).encode(), ALGORITHMS)) == {"good"}
 
 
 def test_of_two_keys_with_one_kid_the_first_counts() -> None:

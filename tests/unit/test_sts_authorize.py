@@ -11,7 +11,7 @@ import pytest
 from ordermgmt.errors import NotFound
 from ordermgmt.sts.contract import AUTHORIZE_PATH, SESSION_COOKIE
 from tests.unit.authorization_setup import CALLBACK, REQUEST, Browser, arrival, open_authorization
-from tests.unit.sts_setup import ISSUER
+from tests.unit.sts_setup import DOMAIN, ISSUER, ORDERS
 
 
 @pytest.fixture
@@ -157,6 +157,20 @@ async def test_unknown_scopes_and_parameters_are_ignored(browser: Browser) -> No
     await browser.login()
     consent = await browser.authorize(("shoe_size", "9"), scope="openid offline_access")
     assert (await browser.sts.authorizations.pending(consent.parameters["request"])).pending.scopes == {"openid"}
+
+
+async def test_a_parameter_without_a_value_counts_as_omitted(browser: Browser) -> None:
+    """RFC 6749 section 3.1."""
+    await browser.login()
+    empty = [(name, "") for name in ("prompt", "max_age", "resource", "request", "scope", "state", "redirect_uri")]
+    assert (await browser.authorize(*empty)).url.endswith("/consent")
+
+
+async def test_one_target_may_be_named_in_several_ways(browser: Browser) -> None:
+    """RFC 8707 section 2."""
+    await browser.code()
+    several = [("resource", ORDERS), ("resource", ORDERS), ("resource", f"spiffe://{DOMAIN}/order")]
+    assert "code" in (await browser.authorize(*several)).parameters
 
 
 async def test_without_a_scope_it_is_all_but_identity(browser: Browser) -> None:

@@ -17,6 +17,7 @@ async def browser(tmp_path: Path) -> AsyncIterator[Browser]:
         yield opened
 
 
+GATEWAY = "https://gateway.test"
 NOWHERE = [
     # what the RFC says, changes, more parameters
     ("6749-4.1.2.1 no client_id", {"client_id": ""}, []),
@@ -60,7 +61,9 @@ REFUSED = [
     ("6749-3.3 scope malformed", {"scope": "add_order\topenid"}, [], "invalid_scope"),
     ("8707-2 unknown resource", {"resource": "https://x.test"}, [], "invalid_target"),
     ("8707-2 resource not of this client", {"resource": INVENTORY}, [], "invalid_target"),
-    ("8707-2 several resources", {}, [("resource", ORDERS), ("resource", ORDERS)], "invalid_target"),
+    ("8707-2 several resources", {}, [("resource", ORDERS), ("resource", GATEWAY)], "invalid_target"),
+    ("8707-2 a fragment", {"resource": ORDERS + "#all"}, [], "invalid_target"),
+    ("oidc-3.2 id_token (implicit)", {"response_type": "id_token"}, [], "unsupported_response_type"),
     ("oidc-6.1 request", {"request": "x.y.z"}, [], "request_not_supported"),
     ("oidc-6.2 request_uri", {"request_uri": "https://x.test"}, [], "request_uri_not_supported"),
     ("oidc-7.2.1 registration", {"registration": "{}"}, [], "registration_not_supported"),

@@ -110,6 +110,7 @@ async def test_nobody_there(autojump_clock: trio.testing.MockClock) -> None:
     [
         (200, "{}", "sts-rubbish"),
         (200, "<html>", "sts-rubbish"),
+        (200, '{"access_token": "x", "expires_in": 60, "token_type": "DPoP"}', "sts-rubbish"),
         (400, "<html>", "sts-unavailable"),
         (503, '{"title": "Service Unavailable"}', "sts-unavailable"),
         (400, '{"error": "invalid_target"}', "sts-refused"),
@@ -123,6 +124,15 @@ async def test_any_other_answer_is_unavailable(
     async with serving(app) as client:
         with pytest.raises(Unavailable, match=code):
             await client.exchange("token", "order")
+
+
+async def test_what_it_does_not_know_of_an_answer_is_ignored(autojump_clock: trio.testing.MockClock) -> None:
+    """RFC 6749 section 5.1, also for the case of the type."""
+    app = new_app("new")
+    body = '{"access_token": "x", "expires_in": 60, "token_type": "bEARER", "scope": "a b", "new": {"er": 1}}'
+    app.post("/oauth2/token")(_constant(lambda: Response(body, 200)))
+    async with serving(app) as client:
+        assert await client.exchange("token", "order") == IssuedToken("x", 60, frozenset({"a", "b"}))
 
 
 def _constant(make: Callable[[], Response]) -> Callable[[], Awaitable[Response]]:

@@ -33,6 +33,7 @@ REFUSED = [
     ("6749-4.1.3 no redirect_uri", {"redirect_uri": ""}, "web", "invalid_request"),
     ("7636-4.5 no verifier", {"code_verifier": ""}, "web", "invalid_request"),
     ("7636-4.1 verifier too short", {"code_verifier": VERIFIER[:-1]}, "web", "invalid_request"),
+    ("7636-4.1 verifier too long", {"code_verifier": "x" * 129}, "web", "invalid_request"),
     ("7636-4.1 verifier with other characters", {"code_verifier": VERIFIER[:-1] + "+"}, "web", "invalid_request"),
     ("7636-4.1 verifier with a newline", {"code_verifier": VERIFIER + "\n"}, "web", "invalid_request"),
     ("7636-4.6 another verifier", {"code_verifier": VERIFIER[:-1] + "x"}, "web", "invalid_grant"),

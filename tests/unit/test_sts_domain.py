@@ -194,6 +194,8 @@ KNOWN = {"https://orders.test": "order", "spiffe://td.test/inventory": "inventor
         (["order"], [], "order"),
         ([], ["https://orders.test"], "order"),
         ([], ["spiffe://td.test/inventory"], "inventory"),
+        (["order", "order"], [], "order"),
+        (["order"], ["https://orders.test", "https://orders.test"], "order"),
     ],
 )
 def test_a_request_names_one_target(audiences: list[str], resources: list[str], target: str | None) -> None:
@@ -204,9 +206,10 @@ def test_a_request_names_one_target(audiences: list[str], resources: list[str], 
 @pytest.mark.parametrize(
     ("audiences", "resources"),
     [
-        (["order", "order"], []),
-        (["order"], ["https://orders.test"]),
-        ([], ["https://orders.test", "https://orders.test"]),
+        (["order", "inventory"], []),
+        (["inventory"], ["https://orders.test"]),
+        ([], ["https://orders.test", "spiffe://td.test/inventory"]),
+        ([], ["https://orders.test", "https://unknown.test"]),
         (["sts"], []),
         ([], ["https://orders.test/"]),
         ([], ["HTTPS://orders.test"]),

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from ordermgmt.security.jose_json import decode_base64url, decode_object
+from ordermgmt.security.keys import SigningKey
 from ordermgmt.sts.contract import INTROSPECT_PATH, REVOKE_PATH
 from ordermgmt.sts.domain import Authority
 from tests.unit.authorization_setup import (
@@ -67,6 +69,42 @@ async def test_both_want_a_client_and_a_token(
 async def test_both_refuse_a_repeated_token(browser: Browser, path: str) -> None:
     answer = await browser.sts.post([("token", "a"), ("token", "a")], headers=SECRET, path=path)
     assert (answer.status, answer.body["error"]) == (400, "invalid_request")
+
+
+@pytest.mark.parametrize("path", [INTROSPECT_PATH, REVOKE_PATH])
+async def test_both_take_only_post_and_nothing_from_the_url(browser: Browser, path: str) -> None:
+    """RFC 7662 section 2.1, RFC 7009 sections 2.1 and 2.3: no JSONP either."""
+    token = (await browser.tokens())["access_token"]
+    answer = await browser.sts.get(f"{path}?token={token}&callback=f", SECRET)
+    assert (answer.status, answer.headers["allow"]) == (405, "POST")
+    answer = await browser.sts.post({"token": token}, headers=SECRET, path=f"{path}?token={token}")
+    assert (answer.status, answer.body["error"]) == (400, "invalid_request")
+    assert await is_alive(browser.sts, token)
+
+
+@pytest.mark.parametrize("hint", ["refresh_token", "access_token", "saml_assertion", ""])
+async def test_a_hint_changes_nothing(browser: Browser, hint: str) -> None:
+    """RFC 7009 section 2.1, RFC 7662 section 2.1: another kind is looked for, too, and unknown hints are ignored."""
+    tokens = await browser.tokens()
+    for kind in ("access_token", "refresh_token"):
+        form = {"token": tokens[kind], "token_type_hint": hint}
+        assert (await browser.sts.post(form, headers=SECRET, path=INTROSPECT_PATH)).body["active"] is True
+        assert (await browser.sts.post(form, headers=SECRET, path=REVOKE_PATH)).status == 200
+        assert await introspect(browser.sts, tokens[kind]) == DEAD
+
+
+async def test_a_jwt_is_active_only_if_all_of_it_is_good(browser: Browser) -> None:
+    """RFC 7662 section 4: time and signature count, whoever asks."""
+    jwt = (await redeem(browser.sts, await browser.code(resource=ORDERS))).body["access_token"]
+    claims = decode_object(decode_base64url(jwt.split(".")[1]), 8192)
+    assert (await introspect(browser.sts, jwt))["active"] is True
+    assert (await introspect(browser.sts, browser.sts.key.sign(claims, "at+jwt")))["active"] is True
+    for changes in ({"nbf": claims["iat"] + 60}, {"exp": claims["iat"]}, {"iss": "https://other.test"}):
+        assert await introspect(browser.sts, browser.sts.key.sign({**claims, **changes}, "at+jwt")) == DEAD
+    assert await introspect(browser.sts, SigningKey.generate("ES256").sign(claims, "at+jwt")) == DEAD
+    head, body, signature = jwt.split(".")
+    for forged in (f"{head}.{body}.{signature[::-1]}", f"{head}.{body}.", f"{head}.{body}"):
+        assert await introspect(browser.sts, forged) == DEAD
 
 
 async def test_a_public_client_may_not_introspect(browser: Browser) -> None:

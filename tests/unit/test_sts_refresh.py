@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ordermgmt.sts.domain import Authority
 from ordermgmt.sts.family import Family, Presented, judge
-from tests.unit.authorization_setup import Browser, is_alive, open_authorization, refresh
+from tests.unit.authorization_setup import Browser, is_alive, open_authorization, redemption, refresh
 from tests.unit.sts_setup import NOW, ORDERS, RULES, basic
 
 GRACE = RULES.refresh_token_grace
@@ -115,6 +115,18 @@ async def test_after_the_grace_a_rotated_token_ends_its_family(browser: Browser)
     assert not await is_alive(browser.sts, first["access_token"])
     assert not await is_alive(browser.sts, second["access_token"])
     assert (await refresh(browser.sts, second["refresh_token"])).body["error"] == "invalid_grant"
+
+
+async def test_the_refresh_tokens_of_a_public_client_rotate_too(browser: Browser) -> None:
+    """RFC 9700 section 2.2.2: they are bound to no certificate, so a copy has to show."""
+    changes = {"client_id": "spa", "redirect_uri": "https://spa.test/cb"}
+    first = (await browser.sts.post(redemption(await browser.code(**changes), **changes))).body["refresh_token"]
+    form = {"grant_type": "refresh_token", "client_id": "spa"}
+    second = (await browser.sts.post(form | {"refresh_token": first})).body["refresh_token"]
+    assert second != first
+    browser.sts.clock.time += GRACE + 1
+    for token in (first, second):
+        assert (await browser.sts.post(form | {"refresh_token": token})).body["error"] == "invalid_grant"
 
 
 async def test_the_token_before_the_last_one_ends_its_family_at_once(browser: Browser) -> None:

@@ -7,7 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.sts_setup import INVENTORY, ORDERS, OWN, Sts, basic, exchange_of, open_sts, service
+from tests.unit.sts_setup import (
+    ACCESS_TOKEN,
+    DOMAIN,
+    INVENTORY,
+    ORDERS,
+    OWN,
+    Sts,
+    basic,
+    exchange_of,
+    open_sts,
+    service,
+)
 
 
 @pytest.fixture
@@ -17,6 +28,8 @@ async def sts(tmp_path: Path) -> AsyncIterator[Sts]:
 
 
 GATEWAY, BASIC = "gateway", "alice-app"
+GRANTS = "urn:ietf:params:oauth:grant-type"
+ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 REFUSALS = [
     # what the RFC says, who asks, form, status, error
     ("6749-5.2 unauthenticated", None, OWN, 401, "invalid_client"),
@@ -29,11 +42,23 @@ REFUSALS = [
     ("6749-5.2 no grant_type", BASIC, {}, 400, "invalid_request"),
     ("6749-3.2 empty grant_type", BASIC, {"grant_type": ""}, 400, "invalid_request"),
     ("6749-5.2 unknown grant", BASIC, {"grant_type": "password"}, 400, "unsupported_grant_type"),
+    ("7523-2.1 JWT bearer grant", BASIC, {"grant_type": f"{GRANTS}:jwt-bearer"}, 400, "unsupported_grant_type"),
+    ("8628-3.4 device grant", BASIC, {"grant_type": f"{GRANTS}:device_code"}, 400, "unsupported_grant_type"),
+    (
+        "7523-2.2 an assertion of the client",
+        None,
+        OWN | {"client_id": BASIC, "client_assertion": "a.b.c", "client_assertion_type": ASSERTION},
+        401,
+        "invalid_client",
+    ),
     ("6749-5.2 grant not of this client", BASIC, exchange_of("oma_x") | {"client_id": ""}, 400, "unauthorized_client"),
     ("6749-3.3 scope not available", BASIC, OWN | {"scope": "operate"}, 400, "invalid_scope"),
     ("6749-3.3 scope malformed", BASIC, OWN | {"scope": "add_order\tx"}, 400, "invalid_scope"),
     ("8707-2 unknown resource", BASIC, OWN | {"resource": "https://other.test"}, 400, "invalid_target"),
     ("8707-2 not exactly the resource", BASIC, OWN | {"resource": ORDERS + "/"}, 400, "invalid_target"),
+    ("8707-2 a fragment", BASIC, OWN | {"resource": ORDERS + "#all"}, 400, "invalid_target"),
+    ("8707-2 a query", BASIC, OWN | {"resource": ORDERS + "?all"}, 400, "invalid_target"),
+    ("8707-2 not absolute", BASIC, OWN | {"resource": "order"}, 400, "invalid_target"),
     ("8707-2 resource not of this client", BASIC, OWN | {"resource": INVENTORY}, 400, "invalid_target"),
     (
         "8707-2 resource not of this service",
@@ -56,15 +81,36 @@ REFUSALS = [
         400,
         "invalid_request",
     ),
+    (
+        "8693-3 a refresh token",
+        GATEWAY,
+        exchange_of("USER", subject_token_type="urn:ietf:params:oauth:token-type:refresh_token"),
+        400,
+        "invalid_request",
+    ),
+    (
+        "8693-3 a SAML assertion",
+        GATEWAY,
+        exchange_of("USER", subject_token_type="urn:ietf:params:oauth:token-type:saml2"),
+        400,
+        "invalid_request",
+    ),
+    ("8693-2.1 nobody authenticates", None, exchange_of("USER"), 401, "invalid_client"),
     ("8693-2.1 actor_token", GATEWAY, exchange_of("USER", actor_token="x"), 400, "invalid_request"),
-    ("8693-2.1 actor_token_type alone", GATEWAY, exchange_of("USER", actor_token_type="x"), 400, "invalid_request"),
+    (
+        "8693-2.1 actor_token with its type",
+        GATEWAY,
+        exchange_of("USER", actor_token="USER", actor_token_type=ACCESS_TOKEN),
+        400,
+        "invalid_request",
+    ),
     ("8693-2.1 other token type", GATEWAY, exchange_of("USER", requested_token_type="x"), 400, "invalid_request"),
     ("8693-2.2.2 unknown token", GATEWAY, exchange_of("oma_" + "x" * 43), 400, "invalid_request"),
     ("8693-2.2.2 rubbish", GATEWAY, exchange_of("é\x00..\ud7ff"), 400, "invalid_request"),
     ("8693-2.2.2 unknown audience", GATEWAY, exchange_of("USER", audience="sts"), 400, "invalid_target"),
     ("8693-2.2.2 audience not allowed", GATEWAY, exchange_of("USER", audience="gateway"), 400, "invalid_target"),
     ("8693-2.2.2 no audience", GATEWAY, exchange_of("USER", audience=""), 400, "invalid_target"),
-    ("8693-2.2.2 audience and resource", GATEWAY, exchange_of("USER", resource=ORDERS), 400, "invalid_target"),
+    ("8693-2.2.2 audience and resource", GATEWAY, exchange_of("USER", resource=INVENTORY), 400, "invalid_target"),
     ("8693-2.2 more than the subject", GATEWAY, exchange_of("USER", scope="operate"), 400, "invalid_scope"),
 ]
 
@@ -129,8 +175,18 @@ async def test_unknown_parameters_are_ignored(sts: Sts) -> None:
 
 
 async def test_several_resources_are_an_invalid_target(sts: Sts) -> None:
-    form = [*OWN.items(), ("resource", ORDERS), ("resource", ORDERS)]
+    """RFC 8707 section 2 leaves it to us: a token that several services take can be passed on by each of them."""
+    form = [*OWN.items(), ("resource", ORDERS), ("resource", "https://gateway.test")]
     assert (await sts.post(form, headers=sts.basic("alice-app"))).body["error"] == "invalid_target"
+
+
+async def test_one_target_may_be_named_in_several_ways(sts: Sts) -> None:
+    """RFC 8707 section 2, RFC 8693 section 2.1."""
+    form = [*OWN.items(), ("resource", ORDERS), ("resource", ORDERS), ("resource", f"spiffe://{DOMAIN}/order")]
+    answer = await sts.post(form, headers=sts.basic("alice-app"))
+    assert sts.read(answer.body["access_token"], "order").sub == "client:alice-app"
+    answer = await sts.post(exchange_of(await sts.user_token(), resource=ORDERS), peer=service("gateway"))
+    assert sts.read(answer.body["access_token"], "order").sub == "alice"
 
 
 async def test_parameters_in_the_url_are_refused(sts: Sts) -> None:

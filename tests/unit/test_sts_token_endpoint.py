@@ -176,6 +176,18 @@ async def test_a_secret_works_where_certificates_are_asked_for(sts: Sts) -> None
     assert "cnf" not in claims_of(answer.body["access_token"])
 
 
+async def test_no_two_tokens_are_the_same(sts: Sts) -> None:
+    """RFC 6749 section 10.10, RFC 7519 section 4.1.7: 256 bits of chance in an opaque one, 128 in the id of a JWT."""
+    headers = sts.basic("alice-app")
+    opaque = [(await sts.post(OWN, headers=headers)).body["access_token"] for _ in range(20)]
+    assert len(set(opaque)) == 20
+    assert {len(decode_base64url(token.removeprefix("oma_"))) for token in opaque} == {32}
+    jwts = [(await sts.post(OWN | {"resource": ORDERS}, headers=headers)).body["access_token"] for _ in range(20)]
+    ids = [claims_of(token)["jti"] for token in jwts]
+    assert len(set(ids)) == 20
+    assert {len(decode_base64url(text)) for text in ids} == {16}
+
+
 async def test_a_disabled_client_gets_nothing_and_its_tokens_end(sts: Sts) -> None:
     headers = sts.basic("alice-app")
     token = (await sts.post(OWN, headers=headers)).body["access_token"]
@@ -215,3 +227,33 @@ async def test_metadata_names_what_is_there(sts: Sts) -> None:
     ]
     assert document["token_endpoint_auth_methods_supported"] == ["client_secret_basic", "tls_client_auth", "none"]
     assert all(document.values())  # RFC 8414 section 3.2: none without elements
+
+
+async def test_every_address_in_metadata_is_one_for_tls(sts: Sts) -> None:
+    """RFC 8414 sections 2 and 3.2, RFC 6749 sections 3.1 and 3.2: absolute, and without query and fragment."""
+    for path in ("/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"):
+        answer = await sts.get(path)
+        assert (answer.status, answer.headers["content-type"]) == (200, "application/json")
+        document = answer.body | answer.body["mtls_endpoint_aliases"]
+        urls = [value for name, value in document.items() if name.endswith(("_endpoint", "_uri", "issuer"))]
+        assert len(urls) >= 6
+        assert all(url.startswith("https://") and not {"?", "#"} & set(url) for url in urls)
+
+
+async def test_metadata_names_nothing_that_is_not_there(sts: Sts) -> None:
+    document = (await sts.get("/.well-known/openid-configuration")).body
+    absent = {
+        "registration_endpoint",
+        "device_authorization_endpoint",
+        "pushed_authorization_request_endpoint",
+        "signed_metadata",
+        "token_endpoint_auth_signing_alg_values_supported",
+        "request_object_signing_alg_values_supported",
+        "id_token_encryption_alg_values_supported",
+        "userinfo_signing_alg_values_supported",
+        "dpop_signing_alg_values_supported",
+        "check_session_iframe",
+    }
+    assert absent.isdisjoint(document)
+    flags = ("claims_parameter_supported", "request_parameter_supported", "request_uri_parameter_supported")
+    assert [document[flag] for flag in flags] == [False, False, False]

@@ -16,7 +16,7 @@ ARGS ?=
 # Options of pytest: make test TESTS="tests/unit -k tokens"
 TESTS ?=
 
-.PHONY: setup run demo guide test test-postgres bench-tokens bench-orders crash-test lint types format lock clean mutation stateful npm
+.PHONY: setup run demo guide test test-postgres bench-tokens bench-orders crash-test lint types format lock clean mutation stateful npm conformance
 
 setup: $(VENV)/.dev  ## everything for work on the project
 
@@ -76,6 +76,9 @@ types: $(VENV)/.dev  ## types, strictly
 
 mutation: $(VENV)/.dev  ## weaken each check of a token, one at a time, and see the tests catch it
 	$(BIN)/python -m tests.mutation.run
+
+conformance: $(VENV)/.dev  ## docs/conformance.md from the tables in tests/conformance/rows
+	$(BIN)/python -m tests.conformance
 
 format: $(VENV)/.dev  ## let ruff write the files
 	$(BIN)/ruff format .

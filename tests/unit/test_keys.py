@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from joserfc import jwk
 
 from ordermgmt.security import jwk_set, tokens
 from ordermgmt.security.jose_json import Refused, encode_base64url
-from ordermgmt.security.keys import SigningKey
+from ordermgmt.security.keys import SigningAlgorithm, SigningKey
 from tests.unit.jose_setup import ALGORITHMS, NOW, PRIVATE, TRUST, claims, document, public
 
 SMALL = b"\xc1" + bytes(126) + b"\x01"
@@ -70,6 +71,14 @@ def test_what_is_unknown_about_a_key_or_a_set_is_ignored() -> None:
     """RFC 7517 sections 4 and 5."""
     members = [public("ES256", kid="good", new={"a": 1}, x5u="https://attacker.example"), {"kty": "new", "kid": "new"}]
     assert set(jwk_set.read_key_set(json.dumps({"keys": members, "new": 1}).encode(), ALGORITHMS)) == {"good"}
+
+
+def test_the_kid_of_a_key_is_its_thumbprint() -> None:
+    """RFC 7638 section 3: SHA-256 of the members that are required, in order, without spaces."""
+    for algorithm, members in (("ES256", ("crv", "kty", "x", "y")), ("RS256", ("e", "kty", "n"))):
+        published = SigningKey.generate(cast("SigningAlgorithm", algorithm)).public_jwk()
+        text = json.dumps({name: published[name] for name in members}, separators=(",", ":"))
+        assert published["kid"] == encode_base64url(hashlib.sha256(text.encode()).digest())
 
 
 def test_of_two_keys_with_one_kid_the_first_counts() -> None:

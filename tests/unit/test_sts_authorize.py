@@ -166,6 +166,13 @@ async def test_a_parameter_without_a_value_counts_as_omitted(browser: Browser) -
     assert (await browser.authorize(*empty)).url.endswith("/consent")
 
 
+async def test_what_a_client_would_rather_have_makes_no_error(browser: Browser) -> None:
+    """OpenID Connect Core section 15.1."""
+    await browser.code()
+    wishes = {"display": "popup", "ui_locales": "de tlh", "claims_locales": "de", "acr_values": "urn:x"}
+    assert "code" in (await browser.authorize(*wishes.items())).parameters
+
+
 async def test_one_target_may_be_named_in_several_ways(browser: Browser) -> None:
     """RFC 8707 section 2."""
     await browser.code()

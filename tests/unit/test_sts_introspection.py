@@ -112,6 +112,13 @@ async def test_a_public_client_may_not_introspect(browser: Browser) -> None:
     assert (answer.status, answer.body["error"]) == (401, "invalid_client")
 
 
+async def test_a_bearer_token_does_not_open_introspection(browser: Browser) -> None:
+    token = (await browser.tokens())["access_token"]
+    headers = [("authorization", f"Bearer {token}")]
+    answer = await browser.sts.post({"token": token}, headers=headers, path=INTROSPECT_PATH)
+    assert (answer.status, answer.body["error"]) == (401, "invalid_client")
+
+
 async def test_a_client_sees_its_own_tokens(browser: Browser) -> None:
     tokens = await browser.tokens()
     session = await browser.sts.sessions.find_session(browser.cookie)

@@ -97,6 +97,25 @@ async def test_an_id_token_is_no_access_token_anywhere(browser: Browser) -> None
         assert (answer.status, answer.body["error"]) == (400, "invalid_request")
 
 
+async def test_an_access_token_is_no_id_token(browser: Browser) -> None:
+    """RFC 8725 section 3.12: the same claims with the other type prove nothing about a session."""
+    claims = parts((await browser.tokens())["id_token"])[1]
+    read = browser.sts.mint.read_id_token(browser.sts.key.sign(claims, "JWT"), ISSUER)
+    assert read is not None
+    assert read.sid == claims["sid"]
+    assert browser.sts.mint.read_id_token(browser.sts.key.sign(claims, "at+jwt"), ISSUER) is None
+
+
+async def test_a_hint_of_another_user_does_not_change_who_is_logged_in(browser: Browser) -> None:
+    """OpenID Connect Core section 3.1.2.1."""
+    hint = (await browser.tokens())["id_token"]
+    await browser.login("bob")
+    await browser.code()
+    reached = await browser.authorize(id_token_hint=hint, prompt="none")
+    tokens = (await redeem(browser.sts, reached.parameters["code"])).body
+    assert parts(tokens["id_token"])[1]["sub"] == "bob"
+
+
 async def test_userinfo_takes_get_and_post(browser: Browser) -> None:
     """OpenID Connect Core section 5.3.1."""
     token = (await browser.tokens())["access_token"]

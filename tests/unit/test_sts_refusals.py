@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -97,6 +98,7 @@ REFUSALS = [
     ),
     ("8693-2.1 nobody authenticates", None, exchange_of("USER"), 401, "invalid_client"),
     ("8693-2.1 actor_token", GATEWAY, exchange_of("USER", actor_token="x"), 400, "invalid_request"),
+    ("8693-2.1 actor_token_type alone", GATEWAY, exchange_of("USER", actor_token_type="x"), 400, "invalid_request"),
     (
         "8693-2.1 actor_token with its type",
         GATEWAY,
@@ -142,6 +144,23 @@ async def test_credentials_that_cannot_be_read_are_401(sts: Sts, header: str) ->
     answer = await sts.post(OWN, headers=[("authorization", header)])
     assert (answer.status, answer.body["error"]) == (401, "invalid_client")
     assert answer.headers["www-authenticate"].startswith("Basic ")
+
+
+@pytest.mark.parametrize("client", ["alice-app", "nobody", "gateway"])
+async def test_an_unknown_client_costs_as_much_as_a_wrong_secret(
+    client: str, sts: Sts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever measures the time of an answer does not learn which clients there are, or which have a secret."""
+    compared: list[tuple[int, int]] = []
+    compare = hmac.compare_digest
+
+    def recorded(left: str, right: str) -> bool:
+        compared.append((len(left), len(right)))
+        return compare(left, right)
+
+    monkeypatch.setattr(hmac, "compare_digest", recorded)
+    assert (await sts.post(OWN, headers=[basic(client, "wrong")])).body["error"] == "invalid_client"
+    assert compared == [(64, 64)]
 
 
 async def test_credentials_are_form_encoded_inside_basic(sts: Sts) -> None:

@@ -125,6 +125,25 @@ async def test_an_exchange_gives_a_jwt_with_user_and_actor(sts: Sts) -> None:
     }
 
 
+@pytest.mark.parametrize("wanted", [ACCESS_TOKEN, "urn:ietf:params:oauth:token-type:jwt"])
+async def test_the_type_that_was_asked_for_is_the_type_that_is_issued(sts: Sts, wanted: str) -> None:
+    """RFC 8693 section 2.2.1."""
+    answer = await sts.post(exchange_of(await sts.user_token(), requested_token_type=wanted), peer=service("gateway"))
+    assert answer.body["issued_token_type"] == wanted
+    assert answer.body.keys() == {"access_token", "issued_token_type", "token_type", "expires_in", "scope"}
+
+
+async def test_a_token_cannot_say_who_may_act(sts: Sts) -> None:
+    """RFC 8693 section 4.4 is not offered: the gateway may exchange because it is registered so."""
+    own = (await sts.post(OWN | {"resource": ORDERS}, headers=sts.basic("alice-app"))).body["access_token"]
+    for may_act in ({"sub": "client:gateway"}, {"sub": "client:order"}):
+        subject = sts.key.sign({**claims_of(own), "aud": "gateway", "may_act": may_act}, "at+jwt")
+        answer = await sts.post(exchange_of(subject), peer=service("gateway"))
+        assert "may_act" not in claims_of(answer.body["access_token"])
+        refused = await sts.post(exchange_of(subject, client_id="order"), peer=service("order"))
+        assert refused.body["error"] == "unauthorized_client"
+
+
 async def test_an_exchanged_token_ends_with_its_subject_token(sts: Sts) -> None:
     token = await sts.user_token(lifetime=100)
     sts.clock.time += 70

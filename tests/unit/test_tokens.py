@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -252,6 +253,14 @@ def test_the_principal_is_what_the_claims_say() -> None:
         jti="1",
         expires_at=NOW + 60,
     )
+
+
+def test_who_acted_before_gives_nothing() -> None:
+    """RFC 8693 section 4.1: all that differs is whom the history names."""
+    plain = verify(sign(header(), claims()))
+    acted = verify(sign(header(), claims(act={"sub": "client:web", "act": {"sub": "client:admin-app"}})))
+    assert acted.actors == ("client:web", "client:admin-app")
+    assert msgspec.structs.replace(acted, actors=()) == plain
 
 
 def test_a_scope_map_gives_what_it_names_and_nothing_else() -> None:

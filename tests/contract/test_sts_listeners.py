@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,21 @@ async def test_the_mtls_listener_takes_nobody_without_a_certificate(
             # In TLS 1.3 a client learns only after its handshake that it was refused.
             with pytest.raises((Unreachable, Interrupted)):
                 await http.request("GET", "/oauth2/jwks")
+
+
+@pytest.mark.parametrize("setting", ["listen", "mtls_listen"])
+async def test_without_tls_nobody_is_answered(
+    setting: str, tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    """RFC 6749 sections 3.1, 3.2 and 10.9: not even by a redirect, which would come after the secret was sent."""
+    async with running_system(tmp_path, services=["sts"]) as system:
+        for head in (b"GET /oauth2/authorize", b"POST /oauth2/token", b"GET /.well-known/openid-configuration"):
+            async with await system.runtime.network.connect(system.address("sts", setting)) as wire:
+                await wire.send_all(head + b" HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n")
+                answer = bytearray()
+                with trio.move_on_after(60), suppress(trio.BrokenResourceError):
+                    answer += await wire.receive_some()
+                assert not answer.startswith(b"HTTP")
 
 
 async def test_keys_and_tokens_outlive_a_restart(tmp_path: Path, autojump_clock: trio.testing.MockClock) -> None:

@@ -8,7 +8,8 @@ from urllib.parse import urlencode
 
 import pytest
 
-from ordermgmt.errors import NotFound
+from ordermgmt.errors import NotFound, Unavailable
+from ordermgmt.sts import authorization_store
 from ordermgmt.sts.contract import AUTHORIZE_PATH, SESSION_COOKIE
 from tests.unit.authorization_setup import CALLBACK, REQUEST, Browser, arrival, open_authorization
 from tests.unit.sts_setup import DOMAIN, ISSUER, ORDERS
@@ -205,6 +206,20 @@ async def test_a_request_may_be_posted(browser: Browser) -> None:
 @pytest.mark.parametrize("query", ["client_id", "client_id=%ff", "=&=", "a" * 10 + "&b=1"])
 async def test_a_query_that_is_no_form_is_refused(browser: Browser, query: str) -> None:
     assert (await browser.sts.get(f"{AUTHORIZE_PATH}?{query}")).status == 400
+
+
+async def test_what_cannot_be_kept_now_is_told_to_the_user(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    """RFC 6749 section 4.1.2.1 has codes for the client, too; but the next request of the user may well succeed."""
+
+    def fail(*_: object) -> None:
+        raise Unavailable("storage-unavailable", retry_after=1)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(authorization_store, "add_pending", fail)
+        answer = await browser.send()
+    assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+    assert "location" not in answer.headers
+    assert (await browser.authorize()).url.endswith("/login")
 
 
 async def test_a_rubbish_cookie_is_no_session(browser: Browser) -> None:

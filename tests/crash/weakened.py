@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.mutation.run import ROOT, copy
+from tests.mutation.run import ROOT
 
 __all__ = ["main"]
 
@@ -87,8 +87,7 @@ def main(names: Sequence[str] = ()) -> int:
         began = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="weakened-") as name:
             folder = Path(name)
-            copy(ROOT, folder)
-            shutil.copy(ROOT / "supervisor.py", folder)
+            _copy(folder)
             for edit in one.edits:
                 edit.apply(folder)
             code, said = _crash_test(folder, one.arguments)
@@ -99,6 +98,14 @@ def main(names: Sequence[str] = ()) -> int:
         _say(f"{'as expected' if expected else 'NOT AS EXPECTED'}: {one.name}: {verdict}, {seconds:.0f} s")
         _say(said if not expected else said.strip().rpartition("\n")[2])
     return 1 if bad else 0
+
+
+def _copy(folder: Path) -> None:
+    """Copy what a crash test needs, bytecode included: Python looks at the dates of sources, which are kept."""
+    for name in ("ordermgmt", "tests"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("node_modules"))
+    for name in ("pyproject.toml", "supervisor.py"):
+        shutil.copy(ROOT / name, folder)
 
 
 def _crash_test(folder: Path, arguments: Sequence[str]) -> tuple[int, str]:

@@ -1,6 +1,6 @@
-"""Weakens the verifier and the guard, one line at a time, in copies of the package, and sees every weakening caught.
+"""Weakens the verifier and the guard, one line at a time, in memory, and sees every weakening caught.
 
-    python -m tests.mutation.run
+    python -m tests.mutation.run [NAME ...]
 
 Each of weakenings.toml is what a slip could make of a check. A table that still passes with one of them applied
 proves nothing about that check. Exit code 1 names those; nothing in the checkout is touched.
@@ -11,31 +11,21 @@ from __future__ import annotations
 import os
 import re
 import resource
-import shutil
-import signal
-import subprocess
 import sys
 import tempfile
 import time
 import tomllib
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
-__all__ = ["Weakening", "load", "main"]
+from tests.mutation import proof
+
+__all__ = ["ROOM", "ROOT", "Weakening", "load", "main"]
 
 ROOT = Path(__file__).parents[2]
 ROOM = Path("ordermgmt/security")
-PROOF = (
-    ("tests/unit/test_vectors.py", "tests/unit/test_unforgeable_rows.py"),
-    ("tests/contract/test_unforgeable_callers.py", "tests/contract/test_unforgeable.py"),
-)
-"""In two steps: the first needs no service, takes a second, and catches most."""
 AT_ONCE = 2
-TIMEOUT = 200.0
-"""Seconds that one step of the proof may take; both together take about 12."""
 FAILED = re.compile(r"^(?:SUB)?FAILED ?(.+?)(?: - .*)?$", re.MULTILINE)
 PASSED, FOUND_FAILURES = 0, 1
 """Exit codes of pytest; any other means that it could not run the proof."""
@@ -50,17 +40,21 @@ class Weakening:
     old: str
     new: str
 
-    def apply(self, root: Path) -> None:
-        """Rewrite the file below `root`. Raises ValueError if it does not hold `old` exactly once."""
-        path = root / ROOM / self.file
-        source = path.read_text(encoding="utf-8")
-        found = source.count(self.old)
+    @property
+    def module(self) -> str:
+        """What the file is imported as."""
+        return ".".join((ROOM / self.file).with_suffix("").parts)
+
+    def source(self, root: Path = ROOT) -> str:
+        """Return the file below `root` with that line. Raises ValueError if it does not hold `old` exactly once."""
+        strict = (root / ROOM / self.file).read_text(encoding="utf-8")
+        found = strict.count(self.old)
         if found != 1:
             msg = f"{self.name}: {ROOM / self.file} holds its old line {found} times: {self.old!r}"
             raise ValueError(msg)
-        weakened = source.replace(self.old, self.new)
-        compile(weakened, path, "exec")
-        path.write_text(weakened, encoding="utf-8")
+        weakened = strict.replace(self.old, self.new)
+        compile(weakened, self.file, "exec")
+        return weakened
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +62,17 @@ class Outcome:
     """What the proof said."""
 
     weakening: Weakening
-    caught: bool
-    said: str
-    """The first test that failed, or the end of the output if none did."""
+    code: int
+    """pytest's exit code."""
+    output: str
     seconds: float
+    """Of a core."""
+
+    @property
+    def said(self) -> str:
+        """The first test that failed, or the end of the output if none did."""
+        failed = FAILED.search(self.output)
+        return failed[1] if failed else self.output.strip().rpartition("\n")[2]
 
 
 def load() -> list[Weakening]:
@@ -84,71 +85,45 @@ def load() -> list[Weakening]:
     return found
 
 
-def copy(source: Path, folder: Path) -> None:
-    """Copy what the proof needs, bytecode included: Python looks at the dates of sources, which are kept."""
-    for name in ("ordermgmt", "tests"):
-        shutil.copytree(source / name, folder / name)
-    shutil.copy(source / "pyproject.toml", folder)
-
-
-def prove(folder: Path) -> tuple[int, str]:
-    """Run the proof in a copy, up to its first failure; return pytest's exit code and its output.
-
-    Raises ValueError if it takes too long: that is no verdict, as a busy machine is slow too.
-    """
-    options = ["-x", "-q", "--no-header", "--tb=no", "-p", "no:cacheprovider", "-p", "no:hypothesispytest"]
-    code, output = PASSED, ""
-    for files in PROOF:
-        try:
-            done = subprocess.run(
-                [sys.executable, "-m", "pytest", *options, *files],
-                cwd=folder,
-                env=os.environ | {"PYTHONPATH": str(folder)},
-                check=False,
-                capture_output=True,
-                text=True,
-                timeout=TIMEOUT,
-            )
-        except subprocess.TimeoutExpired as error:
-            msg = f"the proof gave no verdict within {TIMEOUT:.0f} s"
-            raise ValueError(msg) from error
-        code, output = done.returncode, done.stdout + done.stderr
-        if code != PASSED:
-            break
-    return code, output
-
-
-def try_out(weakening: Weakening, strict: Path) -> Outcome:
-    """Apply one weakening to a copy of `strict` and run the proof. Raises ValueError if that is not possible."""
-    started = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="weakened-") as name:
-        folder = Path(name)
-        copy(strict, folder)
-        weakening.apply(folder)
-        code, output = prove(folder)
-    if code not in (PASSED, FOUND_FAILURES):
-        msg = f"{weakening.name}: the proof could not run:\n{output}"
-        raise ValueError(msg)
-    failed = FAILED.search(output)
-    said = failed[1] if failed else output.strip().rpartition("\n")[2]
-    return Outcome(weakening, code == FOUND_FAILURES, said, time.monotonic() - started)
-
-
-def check_strict(strict: Path) -> None:
-    """Run the proof on the copy as it is, and make sure that a copy is what is proven. Raises ValueError."""
-    code, output = prove(strict)
-    if code != PASSED:
-        msg = f"the proof fails without any weakening:\n{output}"
-        raise ValueError(msg)
-    broken = Weakening(
-        "nothing works", "tokens.py", "from __future__ import annotations\n", "raise SystemExit('weak')\n"
+def check_strict(folder: Path) -> None:
+    """Run the proof on the code as it is, and make sure that a change is what is proven. Raises ValueError."""
+    strict = Weakening(
+        "none", "tokens.py", "from __future__ import annotations\n", "from __future__ import annotations\n"
     )
-    with tempfile.TemporaryDirectory(prefix="weakened-") as name:
-        copy(strict, Path(name))
-        broken.apply(Path(name))
-        if "weak" not in prove(Path(name))[1]:
-            msg = "the proof does not look at the copy"
+    broken = Weakening("nothing works", strict.file, strict.old, "raise SystemExit('weak')\n")
+    for outcome in try_all([strict, broken], folder):
+        if outcome.weakening is strict and outcome.code != PASSED:
+            msg = f"the proof fails without any weakening:\n{outcome.output}"
             raise ValueError(msg)
+        if outcome.weakening is broken and "weak" not in outcome.output:
+            msg = "the proof does not look at what was changed"
+            raise ValueError(msg)
+
+
+def try_all(weakenings: Sequence[Weakening], folder: Path) -> Iterator[Outcome]:
+    """Run the proof with each, some at once, and yield outcomes as they come; outputs go into `folder`.
+
+    Raises ValueError if one of them gives no verdict. Ends the children that still run when it is closed.
+    """
+    waiting = list(reversed(weakenings))
+    running: dict[int, tuple[Weakening, Path]] = {}
+    try:
+        while waiting or running:
+            while waiting and len(running) < AT_ONCE:
+                weakening = waiting.pop()
+                output = folder / f"{len(waiting)}"
+                pid = proof.start(weakening.module, weakening.source(), output)
+                running[pid] = (weakening, output)
+            pid, status, used = os.wait3(0)
+            weakening, output = running.pop(pid)
+            yield Outcome(
+                weakening,
+                os.waitstatus_to_exitcode(status),
+                output.read_text(encoding="utf-8", errors="replace"),
+                used.ru_utime + used.ru_stime,
+            )
+    finally:
+        proof.end(running)
 
 
 def main(names: Sequence[str] = ()) -> int:
@@ -156,10 +131,10 @@ def main(names: Sequence[str] = ()) -> int:
     started = time.monotonic()
     try:
         weakenings = [weakening for weakening in load() if not names or weakening.name in names]
-        with tempfile.TemporaryDirectory(prefix="strict-") as folder:
-            copy(ROOT, Path(folder))
+        with tempfile.TemporaryDirectory(prefix="weakened-") as folder:
+            proof.warm()
             check_strict(Path(folder))
-            survivors = _try_all(weakenings, Path(folder))
+            survivors = _survivors(weakenings, Path(folder))
     except ValueError as error:
         _say(f"error: {error}")
         return 2
@@ -174,19 +149,20 @@ def main(names: Sequence[str] = ()) -> int:
     return 1 if survivors or not weakenings else 0
 
 
-def _try_all(weakenings: Sequence[Weakening], strict: Path) -> list[Weakening]:
+def _survivors(weakenings: Sequence[Weakening], folder: Path) -> list[Weakening]:
     survivors = []
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        outcomes = pool.map(partial(try_out, strict=strict), weakenings)
-        for number, outcome in enumerate(outcomes, 1):
-            verdict = "caught" if outcome.caught else "SURVIVED"
-            weakening = outcome.weakening
-            _say(
-                f"[{number}/{len(weakenings)}] {verdict} {outcome.seconds:4.1f} s  "
-                f"{weakening.file}: {weakening.name}  ({outcome.said})"
-            )
-            if not outcome.caught:
-                survivors.append(weakening)
+    for number, outcome in enumerate(try_all(weakenings, folder), 1):
+        weakening = outcome.weakening
+        if outcome.code not in (PASSED, FOUND_FAILURES):
+            msg = f"{weakening.name}: the proof gave no verdict ({outcome.code}):\n{outcome.output}"
+            raise ValueError(msg)
+        verdict = "caught" if outcome.code == FOUND_FAILURES else "SURVIVED"
+        _say(
+            f"[{number}/{len(weakenings)}] {verdict} {outcome.seconds:4.1f} s  "
+            f"{weakening.file}: {weakening.name}  ({outcome.said})"
+        )
+        if outcome.code == PASSED:
+            survivors.append(weakening)
     return survivors
 
 
@@ -196,5 +172,4 @@ def _say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the copies are removed
     sys.exit(main(sys.argv[1:]))

@@ -16,7 +16,7 @@ ARGS ?=
 # Options of pytest: make test TESTS="tests/unit -k tokens"
 TESTS ?=
 
-.PHONY: setup run demo guide test test-postgres bench-tokens bench-orders crash-test lint types format lock clean mutation stateful npm conformance
+.PHONY: setup run demo guide test test-postgres bench-tokens bench-orders bench-sts crash-test lint types format lock clean mutation stateful npm conformance
 
 setup: $(VENV)/.dev  ## everything for work on the project
 
@@ -59,6 +59,9 @@ bench-tokens: $(VENV)/.dev  ## what verifying a token costs
 bench-orders: $(VENV)/.dev  ## what an order costs; writes docs/performance-orders.md
 	@$(SAY_USER)
 	$(BIN)/python -m benchmarks.orders
+
+bench-sts: $(VENV)/.dev  ## what a token costs, by grant
+	$(BIN)/python -m benchmarks.sts
 
 # make crash-test CRASH="--database=postgres --kills=20"; python -m tests.crash --help tells the rest.
 CRASH ?=

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from base64 import urlsafe_b64decode
 from collections import Counter
 from dataclasses import dataclass, field, replace
@@ -26,7 +27,7 @@ from ordermgmt.pki import files as pki
 from ordermgmt.security.jwks import REFRESH, STALE
 from ordermgmt.security.pem import read_certificates
 from ordermgmt.sts import signing_key
-from ordermgmt.sts.key_rotation import Schedule
+from ordermgmt.sts.key_rotation import MARGIN, PUBLISH_AHEAD, Schedule
 from ordermgmt.supervision.health import State
 from ordermgmt.testing.harness import RunningSystem, running_system
 from ordermgmt.testing.memory import MemoryNetwork
@@ -40,6 +41,8 @@ missed it has fetched REFRESH + EVERY ago when the next one comes, which is less
 ROUND = 600.0
 """Seconds between two rounds of requests."""
 ITEM = "/inventory/books/978-1617295959"
+BEFORE, AFTER = PUBLISH_AHEAD + ROUND, 1.5 * HOUR
+"""Seconds round a change of keys in which requests are as frequent as they get."""
 LINES = [{"category": "books", "code": "978-1617295959", "qty": 1}]
 
 
@@ -157,43 +160,68 @@ async def restart(system: RunningSystem, bomb: Bomb, gate: Rarely) -> None:
 
 @dataclass(frozen=True)
 class Pace:
-    """How long, and how often: in seconds, certificates and the rest in rounds."""
+    """How long, and how often: all in seconds."""
 
     length: float
     key_period: float
-    certificates: int
-    crash: int
+    certificates: float
+    crash: float
+    quiet: float = ROUND
+    """Between two rounds of requests at times at which nothing changes."""
+    look: float = 10.0
+    """Between two looks for a command, of which there are few here: every second or so would be most of the work."""
+
+    bound_token_lifetime: int = 600
+    """A service renews its own at half of it, over a connection of its own."""
+
+    def pause(self, elapsed: float, since_change: float) -> float:
+        """Return how long to wait for the next round: `ROUND` in the hours of a change of keys, or just after another.
+
+        A key changes each `key_period`, a little later every time; before that the next one is published, and after it
+        the last one is kept for as long as tokens live, and trusted for REFRESH + STALE more.
+        """
+        into = elapsed % self.key_period
+        until = self.key_period - BEFORE - into
+        if until <= 0 or into < AFTER or since_change < HOUR:
+            return ROUND
+        return min(self.quiet, until)
 
 
 async def live(folder: Path, pace: Pace, monkeypatch: pytest.MonkeyPatch) -> Seen:
     """Run a suite for as long as `pace` says, and return what was seen."""
-    # What looks for a command every second or so has few to find here, and a month has many seconds.
-    monkeypatch.setattr(signing_key, "POLL", 10.0)
-    monkeypatch.setattr(renewal, "LOOK", 10.0)
-    monkeypatch.setattr(settlement, "PASS", 30.0)
+    monkeypatch.setattr(signing_key, "POLL", pace.look)
+    monkeypatch.setattr(renewal, "LOOK", pace.look)
+    monkeypatch.setattr(settlement, "PASS", 3 * pace.look)
     bombs = [arm(name, monkeypatch) for name in ("sts", "inventory", "order", "gateway")]
     network, seen, chance = MemoryNetwork(), Seen(), Random(4)  # noqa: S311 - a test repeats
     gate = Rarely(network)
-    config = Config(sts=StsConfig(key_rotation_days=pace.key_period / DAY))
+    sts = StsConfig(key_rotation_days=pace.key_period / DAY, bound_token_lifetime=pace.bound_token_lifetime)
+    config = Config(sts=sts)
     networks = {"order": gate, "inventory": gate}
     async with running_system(folder, config=config, network=network, skews=SKEWS, networks=networks) as system:
+        began = trio.current_time()
         await trio.sleep(OPEN / 2)
         gate.gated = system.address("sts")
         trickle = Trickle(system, seen)
         authority = read_certificates(system.certs / "ca.pem")[0]
-        rounds = int(pace.length / ROUND)
-        for number in range(rounds):
-            await trio.sleep(ROUND * (0.5 + chance.random()))
+        replace_at, rotate_at, crash_at, changed_at = pace.length / 2, pace.certificates, pace.crash, 0.0
+        while (elapsed := trio.current_time() - began) < pace.length:
+            pause = pace.pause(elapsed, elapsed - changed_at)
+            if pause > ROUND:
+                gate.opened_until = trio.current_time() + pause / 2
+            await trio.sleep(pause * (0.5 + chance.random()))
             await trickle.round()
-            if number == rounds // 2:
-                pki.replace_authority(system.certs, ("localhost",), "ordermgmt.local", system.runtime.clock.now())
-            elif number % pace.certificates == pace.certificates - 1 and abs(number - rounds // 2) > 1:
-                seen.certificates += len(
-                    pki.rotate(system.certs, ("localhost",), "ordermgmt.local", system.runtime.clock.now())
-                )
-            if number % pace.crash == pace.crash - 1:
+            now = system.runtime.clock.now()
+            if elapsed > replace_at:
+                pki.replace_authority(system.certs, ("localhost",), "ordermgmt.local", now)
+                replace_at, changed_at = math.inf, elapsed
+            elif elapsed > rotate_at and abs(elapsed - pace.length / 2) > 2 * ROUND:
+                seen.certificates += len(pki.rotate(system.certs, ("localhost",), "ordermgmt.local", now))
+                rotate_at, changed_at = rotate_at + pace.certificates, elapsed
+            if elapsed > crash_at:
                 await restart(system, chance.choice(bombs), gate)
                 seen.restarts += 1
+                crash_at, changed_at = crash_at + pace.crash, elapsed
             system.forget_clients()
         now_trusted = read_certificates(system.certs / "ca.pem")
         if len(now_trusted) != 1 or now_trusted[0] == authority:
@@ -211,7 +239,16 @@ def say(seen: Seen, capsys: pytest.CaptureFixture[str]) -> None:
         )
 
 
-HOURS = Pace(length=12.5 * HOUR, key_period=1320, certificates=11, crash=7)
+HOURS = Pace(length=12.5 * HOUR, key_period=1320, certificates=11 * ROUND, crash=7 * ROUND)
+MONTH = Pace(
+    length=31.2 * DAY,
+    key_period=DAY,
+    certificates=7 * DAY,
+    crash=DAY + 5 * ROUND,
+    quiet=4 * HOUR,
+    look=MARGIN / 2,
+    bound_token_lifetime=3600,
+)
 
 
 @pytest.mark.slow
@@ -234,7 +271,7 @@ async def test_keys_that_are_not_published_ahead_are_noticed(
 ) -> None:
     of = Schedule.of
     monkeypatch.setattr(Schedule, "of", lambda *given: replace(of(*given), publish_ahead=0.0))
-    seen = await live(tmp_path, replace(HOURS, length=3 * HOUR, crash=1000), monkeypatch)
+    seen = await live(tmp_path, replace(HOURS, length=3 * HOUR, crash=math.inf), monkeypatch)
     assert seen.statuses[401] >= 3
 
 
@@ -245,9 +282,7 @@ async def test_a_month_of_daily_keys_and_weekly_certificates(
     capsys: pytest.CaptureFixture[str],
     autojump_clock: trio.abc.Clock,
 ) -> None:
-    day = round(DAY / ROUND)
-    pace = Pace(length=31 * DAY, key_period=DAY, certificates=7 * day, crash=day + 5)
-    seen = await live(tmp_path, pace, monkeypatch)
+    seen = await live(tmp_path, MONTH, monkeypatch)
     say(seen, capsys)
     assert seen.wrong == []
     assert len(seen.kids) > 30

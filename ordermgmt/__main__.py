@@ -10,6 +10,7 @@ import click
 from ordermgmt.commands.backups import backup, restore
 from ordermgmt.commands.certificates import certs
 from ordermgmt.commands.clients import clients
+from ordermgmt.commands.invocation import show_version
 from ordermgmt.commands.journal import journal
 from ordermgmt.commands.keys import keys
 from ordermgmt.commands.running import child, run
@@ -20,6 +21,7 @@ __all__ = ["main"]
 
 
 @click.group()
+@show_version
 def main() -> None:
     """Secured order management: STS, gateway, order and inventory service under one supervisor."""
 

@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 PREFIX = "ORDERMGMT_"
-NOT_SETTINGS = frozenset({"ORDERMGMT_CONFIG", "ORDERMGMT_TEST_POSTGRES"})
+NOT_SETTINGS = frozenset({"ORDERMGMT_CACHE", "ORDERMGMT_CONFIG", "ORDERMGMT_TEST_POSTGRES"})
 
 
 Lifetime = Annotated[int, msgspec.Meta(ge=1)]
@@ -69,7 +69,8 @@ class SuiteConfig(Section, frozen=True):
 class AdminConfig(Section, frozen=True):
     """The plain HTTP listener for /healthz, /readyz and /metrics. Keep it on loopback or a private network."""
 
-    listen: str = "127.0.0.1:9400"
+    listen: str = ""
+    """Empty: 127.0.0.1:9400, or a port of its own for a service that runs alone, from 9401 on by the table."""
 
 
 class ListenersConfig(Section, frozen=True):

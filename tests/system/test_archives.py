@@ -1,0 +1,212 @@
+"""The archives of `make dist`: what is in them, and that they are all that a machine with Python needs."""
+
+from __future__ import annotations
+
+import os
+import runpy
+import ssl
+import stat
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import permutations
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.crash.deployment import free_ports
+from tests.system.processes import PATIENCE, ROOT, SuiteProcess, suite
+from tests.test_repository import read_lock
+
+SERVICES = ("sts", "inventory", "order", "gateway")
+BUILD = ROOT / "scripts" / "archives" / "build.py"
+LAUNCH = ROOT / "scripts" / "archives" / "launch.py"
+PYTHON = f"{sys.base_prefix}/bin/python{sys.version_info.major}.{sys.version_info.minor}"
+"""An interpreter that has none of the packages."""
+ORDER = {"name": "Sample", "items": [{"category": "books", "code": "978-1617295959", "qty": 1}]}
+
+
+@dataclass(frozen=True)
+class Archives:
+    """Archives in a folder, and where they unpack to."""
+
+    folder: Path
+    cache: Path
+
+    def program(self, name: str) -> list[str]:
+        return [PYTHON, "-I", str(self.folder / f"{name}.pyz")]
+
+    def run(self, name: str, *arguments: str, cache: Path | None = None) -> subprocess.CompletedProcess[str]:
+        environment = {"PATH": os.environ["PATH"], "ORDERMGMT_CACHE": str(cache or self.cache)}
+        command = [*self.program(name), *arguments]
+        return subprocess.run(
+            command, env=environment, cwd=self.folder, capture_output=True, text=True, check=False, timeout=PATIENCE
+        )
+
+
+def build(folder: Path) -> None:
+    folder.mkdir()
+    environment = {**os.environ, "SOURCE_DATE_EPOCH": "1750000000"}
+    for command in (
+        [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)],
+        [sys.executable, str(BUILD), str(folder)],
+    ):
+        subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def archives(tmp_path_factory: pytest.TempPathFactory) -> Archives:
+    folder = tmp_path_factory.mktemp("archives")
+    build(folder / "dist")
+    return Archives(folder / "dist", folder / "cache")
+
+
+@pytest.mark.parametrize("name", ["ordermgmt", "order"])
+def test_an_archive_tells_its_version_and_its_options(archives: Archives, name: str) -> None:
+    assert archives.run(name, "--version").stdout == "ordermgmt 0.1.0\n"
+    shown = archives.run(name, "--help").stdout
+    assert shown.startswith(f"Usage: {name}.pyz [OPTIONS]")
+    assert ("COMMAND" in shown) == (name == "ordermgmt")
+
+
+def test_an_archive_holds_what_the_lock_names_and_this_project(archives: Archives) -> None:
+    locked = {(name.replace("-", "_"), version) for name, version in read_lock("dist.txt")[0].items()}
+    locked = {(name, version) for name, version in locked if name != "tzdata"}  # for Windows only
+    held = set()
+    with zipfile.ZipFile(archives.folder / "sts.pyz") as archive:
+        names = archive.namelist()
+    for name in names:
+        folder = name.split("/")[1] if name.startswith("site-packages/") else ""
+        if folder.endswith(".dist-info"):
+            package, _, version = folder.removesuffix(".dist-info").lower().partition("-")
+            held.add((package.replace(".", "_"), version))
+    assert held == locked | {("ordermgmt", "0.1.0")}
+    assert not [name for name in names if name.endswith((".pyc", "/RECORD", "/INSTALLER"))]
+    assert not [name for name in names if "/tests/" in name and name.startswith("site-packages/ordermgmt")]
+
+
+def test_an_archive_unpacks_once_where_nobody_else_can_look(archives: Archives, tmp_path: Path) -> None:
+    cache = tmp_path / "of" / "mine"
+    assert archives.run("sts", "--version", cache=cache).returncode == 0
+    assert stat.S_IMODE(cache.stat().st_mode) == 0o700
+    (unpacked,) = [path for path in cache.iterdir() if path.is_dir()]
+    made = (unpacked / "site-packages" / "ordermgmt" / "system.py").stat()
+    assert archives.run("ordermgmt", "--version", cache=cache).returncode == 0
+    assert (unpacked / "site-packages" / "ordermgmt" / "system.py").stat() == made
+    cache.chmod(0o750)
+    refused = archives.run("sts", "--version", cache=cache)
+    assert refused.returncode == 1
+    assert refused.stderr == f"Error: {cache} is open to others: it has to be yours, with mode 0700\n"
+
+
+def test_another_python_is_told_which_one_it_is_for() -> None:
+    launch = runpy.run_path(str(LAUNCH))
+    with pytest.raises(
+        SystemExit, match=r"^Error: this archive is for CPython 3\.99 on plan9, and this is "
+    ):
+        launch["_check_python"]("3.99", "plan9")
+
+
+@pytest.mark.slow
+def test_the_same_sources_give_the_same_bytes(archives: Archives, tmp_path: Path) -> None:
+    build(tmp_path / "again")
+    files = sorted(archives.folder.iterdir())
+    assert len(files) == 6
+    assert [path.name for path in files if path.read_bytes() != (tmp_path / "again" / path.name).read_bytes()] == []
+
+
+@pytest.mark.slow
+def test_pip_gives_the_same_bytes_as_the_environment(archives: Archives, tmp_path: Path) -> None:
+    (wheel,) = archives.folder.glob("*.whl")
+    (tmp_path / wheel.name).write_bytes(wheel.read_bytes())
+    script = (
+        f"import runpy; b = runpy.run_path({str(BUILD)!r}); from pathlib import Path; w = Path({str(tmp_path)!r})\n"
+    )
+    script += "b['install'](w / 'p'); b['unpack_wheel'](w, w / 'p'); b['build'](w / 'p', w)"
+    environment = {**os.environ, "SOURCE_DATE_EPOCH": "1750000000", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, check=False, capture_output=True, text=True)
+    if "No matching distribution" in done.stderr or "Retrying" in done.stderr:
+        pytest.skip("there is no package index here")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "order.pyz").read_bytes() == (archives.folder / "order.pyz").read_bytes()
+
+
+def start_all(
+    archives: Archives, folder: Path, order: Sequence[str], stack: ExitStack, *arguments: str, shared: bool = True
+) -> dict[str, SuiteProcess]:
+    """Start the services as processes of their own, each when the one before it is ready.
+
+    They share a folder of certificates, and of data if `shared`; and the settings, which say where all are.
+    """
+    ports = free_ports(("sts", "sts_mtls", "order", "inventory", "gateway"))
+    changes = {f"ORDERMGMT_{name.upper()}_LISTEN": f"127.0.0.1:{port}" for name, port in ports.items()} | {
+        "ORDERMGMT_CACHE": str(archives.cache),
+        "ORDERMGMT_SUITE_CERTS": "../certs",
+        "ORDERMGMT_SUITE_DATA": "../var" if shared else "var",
+    }
+    running: dict[str, SuiteProcess] = {}
+    for name in order:
+        here = folder / name
+        here.mkdir()
+        running[name] = stack.enter_context(suite(here, *arguments, changes=changes, program=archives.program(name)))
+    return running
+
+
+def create(folder: Path, credentials: Path, running: dict[str, SuiteProcess]) -> int:
+    """Create an order through the gateway, and return how many times that had to be tried."""
+    (secret,) = [line.split()[2] for line in credentials.read_text().splitlines() if "counter-app" in line]
+    tls = ssl.create_default_context(cafile=folder / "certs" / "ca.pem")
+    with httpx.Client(verify=tls, trust_env=False) as http:
+        grant = {"grant_type": "client_credentials"}
+        token = http.post(running["sts"].url("sts", "/oauth2/token"), data=grant, auth=("counter-app", secret))
+        bearer = {"authorization": f"Bearer {token.json()['access_token']}"}
+        end = time.monotonic() + PATIENCE
+        for tries in range(1, 200):
+            answer = http.post(running["gateway"].url("gateway", "/order"), json=ORDER, headers=bearer)
+            if answer.status_code == 201:
+                return tries
+            assert answer.status_code == 503, answer.text
+            assert time.monotonic() < end, answer.text
+    msg = "never"
+    raise AssertionError(msg)
+
+
+def test_four_archives_are_the_suite(archives: Archives, tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        running = start_all(archives, tmp_path, SERVICES, stack, "--guide")
+        order = running["order"]
+        order.ports = {name: port for one in running.values() for name, port in one.ports.items()}
+        order.folder = tmp_path
+        for done in (
+            order.script("guide.sh", order.url("order")),
+            order.script("demo.sh", data="var/guide"),
+        ):
+            assert done.returncode == 0, done.stdout + done.stderr
+        assert [one.stop() for one in running.values()] == [0, 0, 0, 0]
+
+
+def covering() -> Iterator[tuple[str, ...]]:
+    """Yield as few orders as it takes for every service to start beside every set of others."""
+    left = {(one, frozenset(order[:at])) for order in permutations(SERVICES) for at, one in enumerate(order)}
+    while left:
+        situations = {
+            order: {(one, frozenset(order[:at])) for at, one in enumerate(order)} for order in permutations(SERVICES)
+        }
+        best = max(situations, key=lambda order: len(situations[order] & left))
+        left -= situations[best]
+        yield best
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("order", list(covering()), ids="-".join)
+def test_they_may_start_in_any_order(archives: Archives, tmp_path: Path, order: Sequence[str]) -> None:
+    shared = order.index("sts") < order.index("order")
+    with ExitStack() as stack:
+        running = start_all(archives, tmp_path, order, stack, shared=shared)
+        credentials = (tmp_path if shared else tmp_path / "sts") / "var" / "demo-credentials"
+        assert create(tmp_path, credentials, running) < 20

@@ -56,6 +56,8 @@ class SuiteConfig(Section, frozen=True):
     """DNS names or IP addresses by which clients reach the services: they go into the certificates."""
     drain: float = 10.0
     """Seconds that requests in flight have to finish when the suite stops."""
+    drain_delay: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    """Seconds for which a service that is to stop takes requests all the same, while it says that it is not ready."""
     sts: tuple[str, ...] = ()
     """Where the others reach the STS, without client certificates. Empty: its `listen`."""
     sts_mtls: tuple[str, ...] = ()

@@ -196,7 +196,8 @@ class Suite:
                     policy=RestartPolicy(),
                     board=self.board,
                     stop=stop,
-                    drain_deadline=self.config.suite.drain,
+                    # each service waits in turn before it drains
+                    drain_deadline=self.config.suite.drain + len(children) * self.config.suite.drain_delay,
                     task_status=task_status,
                 )
             finally:

@@ -23,8 +23,8 @@ from ordermgmt.system import SERVICES
 __all__ = ["deploy", "kubernetes_files"]
 
 NOTICED = 5.0
-"""Seconds of `suite.drain_delay` unless configured: what a cluster's balancers take to notice, and longer than our own
-clients keep an idle connection."""
+"""Seconds of `suite.drain_delay` unless configured: until then a cluster's balancers have noticed. It is longer than our
+own clients keep an idle connection (`pools.KEEP_ALIVE`)."""
 
 DEFAULTS = Options()
 Command = Callable[..., None]
@@ -76,7 +76,9 @@ def deploy_compose(config_file: Path | None, out: Path, image: str, base: str, u
 
 @deploy.command("kubernetes")
 @_with(*OUT, IMAGE, USER)
-@click.option("--replicas", type=click.IntRange(1), default=DEFAULTS.replicas, show_default=True, help="Of each service.")
+@click.option(
+    "--replicas", type=click.IntRange(1), default=DEFAULTS.replicas, show_default=True, help="Of each service."
+)
 @click.option(
     "--certificates",
     "issuer",
@@ -112,9 +114,7 @@ def kubernetes_files(config: Config, options: Options) -> Mapping[str, list[dict
     files = {"shared.yaml": shared(configuration)}
     if options.cert_manager:
         files["certificates.yaml"] = certificates(deployed, config)
-    return files | {
-        f"{part.name}.yaml": manifests(part, deployed, config, configuration, options) for part in deployed
-    }
+    return files | {f"{part.name}.yaml": manifests(part, deployed, config, configuration, options) for part in deployed}
 
 
 def _write(out: Path, files: Mapping[str, str], *, force: bool) -> None:

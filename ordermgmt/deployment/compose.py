@@ -26,7 +26,9 @@ def compose(deployed: Sequence[Part], config: Config, configuration: str, option
     internal = {f"{part.name}-{callee}" for part in deployed for callee in part.calls}
     return {
         "services": {
-            part.name: _service(part, [name for name, joined in members.items() if part.name in joined], config, options)
+            part.name: _service(
+                part, [name for name, joined in members.items() if part.name in joined], config, options
+            )
             for part in deployed
         },
         "networks": {name: {"internal": True} if name in internal else {} for name in members},

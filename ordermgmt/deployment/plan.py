@@ -1,10 +1,9 @@
-"""What there is to deploy, whatever to: the services of the table, their ports, and the configuration in a container."""
+"""What there is to deploy, whatever to: services of the table, their ports, and the configuration in a container."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import msgspec
 from msgspec.structs import replace

@@ -23,7 +23,7 @@ from ordermgmt.system import SERVICES
 __all__ = ["deploy", "kubernetes_files"]
 
 NOTICED = 5.0
-"""Seconds of `suite.drain_delay` unless configured: until then a cluster's balancers have noticed. It is longer than our
+"""Seconds of `suite.drain_delay` unless configured: by then a cluster's balancers have noticed. It is longer than our
 own clients keep an idle connection (`pools.KEEP_ALIVE`)."""
 
 DEFAULTS = Options()

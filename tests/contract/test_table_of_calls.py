@@ -32,7 +32,7 @@ class Witness:
         return await self._network.connect(address)
 
     def is_readable(self, stream: trio.abc.Stream) -> bool:
-        return self._network.is_readable(stream)  # type: ignore[arg-type]
+        return self._network.is_readable(stream)
 
 
 async def tell_the_story(system: RunningSystem) -> list[int]:

@@ -16,7 +16,7 @@ from ordermgmt.config import Config
 from ordermgmt.deployment.compose import compose
 from ordermgmt.deployment.container import ARCHIVE, FILE, containerfile
 from ordermgmt.deployment.files import as_yaml, write
-from ordermgmt.deployment.kubernetes import KEY_FILE, certificates, manifests, shared
+from ordermgmt.deployment.kubernetes import KEYS, certificates, manifests, shared
 from ordermgmt.deployment.plan import PASSWORD_FILE, Options, configuration_file, in_containers, parts
 from ordermgmt.system import SERVICES
 
@@ -107,8 +107,13 @@ def kubernetes_files(config: Config, options: Options) -> Mapping[str, list[dict
         database_password_file=PASSWORD_FILE,
         drain_delay=config.suite.drain_delay or NOTICED,
     )
-    config = replace(config, suite=suite, sts=replace(config.sts, key_file=KEY_FILE))
     deployed = parts(SERVICES, config)
+    keys = {
+        part.name: replace(getattr(config, part.name), key_file=str(KEYS / part.key_file))
+        for part in deployed
+        if part.key_file
+    }
+    config = replace(config, suite=suite, **keys)
     config = in_containers(config, deployed)
     configuration = configuration_file(config)
     files = {"shared.yaml": shared(configuration)}

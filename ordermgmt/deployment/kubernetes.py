@@ -22,11 +22,11 @@ from ordermgmt.deployment.plan import (
 )
 from ordermgmt.security.peer import spiffe_id
 
-__all__ = ["KEY_FILE", "certificates", "manifests", "shared"]
+__all__ = ["KEYS", "certificates", "manifests", "shared"]
 
-DATABASE, STS_KEY = "ordermgmt-database", "ordermgmt-sts-key"
-"""Secrets that somebody makes: `dsn` and `password`, and the key of the signing keys."""
-KEY_FILE = "/etc/ordermgmt/sts/sts-key"
+DATABASE = "ordermgmt-database"
+"""A secret that somebody makes: `dsn` and `password`. So is `ordermgmt-<key file>`, with that as its one member."""
+KEYS = PurePosixPath("/etc/ordermgmt/keys")
 ISSUER = "ordermgmt-ca"
 READ_BY_GROUP = 0o440
 
@@ -178,9 +178,8 @@ def _volumes(part: Part) -> dict[str, tuple[str, dict[str, Any]]]:
     if part.keeps_data:
         path = PurePosixPath(PASSWORD_FILE)
         volumes["database"] = (str(path.parent), _secret(DATABASE, {"password": path.name}))
-    if part.name == "sts":
-        path = PurePosixPath(KEY_FILE)
-        volumes["sts-key"] = (str(path.parent), _secret(STS_KEY, {path.name: path.name}))
+    if part.key_file:
+        volumes["key"] = (str(KEYS), _secret(f"ordermgmt-{part.key_file}", {part.key_file: part.key_file}))
     return volumes
 
 

@@ -59,6 +59,8 @@ class Part:
     calls: Mapping[str, Sequence[str]]
     public: Sequence[str]
     keeps_data: bool
+    key_file: str
+    """What its replicas have to share besides a database: the name of the file; empty if there is none."""
 
 
 def parts(services: Sequence[Service], config: Config) -> list[Part]:
@@ -70,6 +72,7 @@ def parts(services: Sequence[Service], config: Config) -> list[Part]:
             service.calls,
             service.public,
             service.keeps_data,
+            f"{service.name}-key" if "key_file" in getattr(config, service.name).__struct_fields__ else "",
         )
         for service in services
     ]

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-import msgspec
+import yaml
 
 from ordermgmt.errors import StartError
 
@@ -19,9 +19,23 @@ __all__ = ["as_yaml", "write"]
 _HEAD = re.compile(rb"# Made by ordermgmt deploy; sha256:([0-9a-f]{64})\n")
 
 
+class _Dumper(yaml.SafeDumper):
+    """Writes text of several lines as such, and nothing by reference."""
+
+    def ignore_aliases(self, _: object) -> bool:
+        return True
+
+
+_Dumper.add_representer(
+    str,
+    lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None),
+)
+
+
 def as_yaml(documents: Iterable[object]) -> str:
     """Return documents as one YAML file."""
-    return "---\n".join(msgspec.yaml.encode(document).decode() for document in documents)
+    text: str = yaml.dump_all(documents, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    return text
 
 
 def write(folder: Path, files: Mapping[str, str], *, force: bool) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import secrets
 import signal
@@ -17,6 +18,7 @@ import httpx
 import trio
 from msgspec.structs import replace
 
+from ordermgmt.clock import SystemClock
 from ordermgmt.commands.deploy import kubernetes_files
 from ordermgmt.config import Config, SuiteConfig
 from ordermgmt.deployment.plan import CONFIGURATION, Options
@@ -122,15 +124,15 @@ class Cluster:
         settings: SuiteConfig = Config().suite
         authority = self.folder / "authority"
         authority.mkdir()
-        pki.ensure(authority, SERVICES, settings.names, settings.trust_domain, _now())
+        pki.ensure(authority, SERVICES, settings.names, settings.trust_domain, SystemClock().now())
         for service in SERVICES:
             secret = self.folder / f"{service}-certificate"
             secret.mkdir()
-            for name, shown in (("ca.pem", "ca.pem"), (f"{service}.pem",) * 2, (f"{service}.key",) * 2):
-                (secret / shown).write_bytes((authority / name).read_bytes())
-                (secret / shown).chmod(0o400)
+            for name in ("ca.pem", f"{service}.pem", f"{service}.key"):
+                (secret / name).write_bytes((authority / name).read_bytes())
+                (secret / name).chmod(0o400)
         (self.folder / "password").write_text("nobody asks for it\n")
-        (self.folder / "sts-key").write_bytes(_base64_key())
+        (self.folder / "sts-key").write_bytes(base64.b64encode(secrets.token_bytes(32)) + b"\n")
         (self.folder / "sts-key").chmod(0o400)
         configuration = self._objects("shared.yaml")["ConfigMap"]["data"][Path(CONFIGURATION).name]
         (self.folder / "ordermgmt.toml").write_text(configuration)
@@ -164,15 +166,3 @@ class Cluster:
 
 def _environment(changes: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("ORDERMGMT_")} | dict(changes)
-
-
-def _now() -> float:
-    from ordermgmt.clock import SystemClock  # noqa: PLC0415
-
-    return SystemClock().now()
-
-
-def _base64_key() -> bytes:
-    import base64  # noqa: PLC0415
-
-    return base64.b64encode(secrets.token_bytes(32)) + b"\n"

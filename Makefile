@@ -16,7 +16,7 @@ ARGS ?=
 # Options of pytest: make test TESTS="tests/unit -k tokens"
 TESTS ?=
 
-.PHONY: setup run demo guide test test-postgres bench-tokens bench-orders bench-sts crash-test lint types format lock clean mutation stateful npm conformance
+.PHONY: setup run demo guide test test-postgres bench-tokens bench-orders bench-sts crash-test lint types format lock clean mutation stateful npm conformance dist
 
 setup: $(VENV)/.dev  ## everything for work on the project
 
@@ -74,7 +74,7 @@ ASYNC := \basync\b|\btrio\b|\basyncio\b|ExceptionGroup|BaseException|except\*|ex
 lint: $(VENV)/.dev  ## style, and what goes wrong in async code
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/flake8 $$(grep -rlE --include='*.py' '$(ASYNC)' ordermgmt tests benchmarks supervisor.py)
+	$(BIN)/flake8 $$(grep -rlE --include='*.py' '$(ASYNC)' ordermgmt tests benchmarks scripts supervisor.py)
 
 types: $(VENV)/.dev  ## types, strictly
 	$(BIN)/mypy
@@ -98,10 +98,17 @@ LOCK ?=
 COMPILE = uv pip compile pyproject.toml --no-config --quiet --universal --python-version 3.11 --generate-hashes \
 	--custom-compile-command "make lock" $(LOCK)
 
+# Everything comes from .venv, so that this works without a network.
+dist: $(VENV)/.dev  ## the wheel, and an executable archive for each service and for the suite
+	@rm -rf dist/ordermgmt-*.whl dist/*.pyz
+	@$(BIN)/hatchling build --target wheel --directory dist
+	@$(BIN)/python scripts/archives/build.py dist
+
 lock:  ## requirements/*.txt from pyproject.toml (needs uv)
 	$(COMPILE) --group build --output-file requirements/run.txt
-	$(COMPILE) --group build --group test --group lint --constraints requirements/run.txt \
-		--output-file requirements/dev.txt
+	$(COMPILE) --extra postgres --constraints requirements/run.txt --output-file requirements/dist.txt
+	$(COMPILE) --extra postgres --group build --group dist --group test --group lint \
+		--constraints requirements/run.txt --constraints requirements/dist.txt --output-file requirements/dev.txt
 
 # One stamp per set of packages: a second `make run` looks at a few dates and starts.
 $(VENV)/.%: requirements/%.txt $(VENV)/pyvenv.cfg pyproject.toml

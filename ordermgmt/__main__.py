@@ -10,6 +10,8 @@ import click
 from ordermgmt.commands.backups import backup, restore
 from ordermgmt.commands.certificates import certs
 from ordermgmt.commands.clients import clients
+from ordermgmt.commands.deploy import deploy
+from ordermgmt.commands.invocation import show_version
 from ordermgmt.commands.journal import journal
 from ordermgmt.commands.keys import keys
 from ordermgmt.commands.running import child, run
@@ -20,11 +22,12 @@ __all__ = ["main"]
 
 
 @click.group()
+@show_version
 def main() -> None:
     """Secured order management: STS, gateway, order and inventory service under one supervisor."""
 
 
-for command in (run, child, users, clients, certs, keys, inventory, journal, backup, restore):
+for command in (run, child, users, clients, certs, keys, inventory, journal, backup, restore, deploy):
     main.add_command(command)
 
 

@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 PREFIX = "ORDERMGMT_"
-NOT_SETTINGS = frozenset({"ORDERMGMT_CONFIG", "ORDERMGMT_TEST_POSTGRES"})
+NOT_SETTINGS = frozenset({"ORDERMGMT_CACHE", "ORDERMGMT_CONFIG", "ORDERMGMT_TEST_POSTGRES"})
 
 
 Lifetime = Annotated[int, msgspec.Meta(ge=1)]
@@ -56,6 +56,8 @@ class SuiteConfig(Section, frozen=True):
     """DNS names or IP addresses by which clients reach the services: they go into the certificates."""
     drain: float = 10.0
     """Seconds that requests in flight have to finish when the suite stops."""
+    drain_delay: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    """Seconds for which a service that is to stop takes requests all the same, while it says that it is not ready."""
     sts: tuple[str, ...] = ()
     """Where the others reach the STS, without client certificates. Empty: its `listen`."""
     sts_mtls: tuple[str, ...] = ()
@@ -69,7 +71,8 @@ class SuiteConfig(Section, frozen=True):
 class AdminConfig(Section, frozen=True):
     """The plain HTTP listener for /healthz, /readyz and /metrics. Keep it on loopback or a private network."""
 
-    listen: str = "127.0.0.1:9400"
+    listen: str = ""
+    """Empty: 127.0.0.1:9400, or a port of its own for a service that runs alone, from 9401 on by the table."""
 
 
 class ListenersConfig(Section, frozen=True):

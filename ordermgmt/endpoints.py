@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 from ordermgmt.config import Config
@@ -12,7 +13,7 @@ from ordermgmt.net import Address, format_address, parse_address
 from ordermgmt.runtime import Endpoints
 from ordermgmt.sts.contract import JWKS_PATH
 
-__all__ = ["Addresses", "configured_address", "is_loopback", "resolve_endpoints"]
+__all__ = ["Addresses", "configured_address", "is_loopback", "reachable", "resolve_endpoints"]
 
 Addresses = Mapping[str, Mapping[str, Address]]
 """Listening addresses as bound, by section and setting."""
@@ -70,6 +71,21 @@ def resolve_endpoints(config: Config, bound: Addresses) -> Endpoints:
         sts_mtls=edge("suite.sts_mtls", config.suite.sts_mtls, sts_mtls_address),
         order=edge("suite.order", config.suite.order, order_address),
         inventory=edge("suite.inventory", config.suite.inventory, inventory_address),
+    )
+
+
+def reachable(endpoints: Endpoints, calls: Mapping[str, Sequence[str]]) -> Endpoints:
+    """Leave the addresses of those listeners that a service calls, by service: it has no others to connect to."""
+
+    def only(service: str, addresses: Sequence[Address], listener: str = "listen") -> Sequence[Address]:
+        return addresses if listener in calls.get(service, ()) else ()
+
+    return replace(
+        endpoints,
+        sts=only("sts", endpoints.sts),
+        sts_mtls=only("sts", endpoints.sts_mtls, "mtls_listen"),
+        order=only("order", endpoints.order),
+        inventory=only("inventory", endpoints.inventory),
     )
 
 

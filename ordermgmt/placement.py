@@ -12,7 +12,7 @@ import msgspec
 import trio
 
 from ordermgmt.config import Config
-from ordermgmt.endpoints import resolve_endpoints
+from ordermgmt.endpoints import reachable, resolve_endpoints
 from ordermgmt.net import Address, Binding
 from ordermgmt.runtime import Runtime, ServiceContext
 from ordermgmt.security.credentials import Credentials
@@ -37,13 +37,19 @@ class Service:
     """A row of the table.
 
     `listeners` are the settings that name its addresses. `callers` are the services that may connect to it with
-    their certificate, each with the scopes that it may use there.
+    their certificate, each with the scopes that it may use there. `calls` are the services that it calls itself, each
+    with the listeners that it uses: it is told the addresses of no others. `public` are those of its listeners that
+    are there for clients beyond the system.
     """
 
     name: str
     run: Main
     listeners: tuple[str, ...] = ("listen",)
     callers: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    calls: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    public: tuple[str, ...] = ()
+    keeps_data: bool = True
+    """Whether it has a database."""
 
 
 class Assignment(msgspec.Struct, frozen=True):
@@ -84,7 +90,7 @@ async def run_service(
         config=config,
         runtime=runtime,
         bindings=bindings,
-        endpoints=resolve_endpoints(config, addresses),
+        endpoints=reachable(resolve_endpoints(config, addresses), service.calls),
         credentials=credentials,
         callers=service.callers,
         drain=drain,

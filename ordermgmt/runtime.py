@@ -116,7 +116,11 @@ class ServiceContext:
     def limits(self) -> Limits:
         """The limits of each of the service's listeners."""
         listeners = self.config.listeners
-        return Limits(connections=listeners.connections, connections_per_address=listeners.connections_per_address)
+        return Limits(
+            connections=listeners.connections,
+            connections_per_address=listeners.connections_per_address,
+            drain_delay=self.config.suite.drain_delay,
+        )
 
     @property
     def drain_timeout(self) -> float:

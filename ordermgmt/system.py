@@ -39,18 +39,25 @@ __all__ = ["SERVICES", "Service", "Suite", "data_folder", "select", "service_nam
 
 
 SERVICES = (
-    Service("sts", sts.run, listeners=("listen", "mtls_listen")),
+    Service("sts", sts.run, listeners=("listen", "mtls_listen"), public=("listen",)),
     Service(
         "inventory",
         inventory.run,
+        calls={"sts": ("listen",)},
         callers={
             "order": frozenset({"read_inventory", "change_inventory"}),
             "gateway": frozenset({"read_inventory"}),
             "operator": frozenset({"read_inventory", "manage_inventory"}),
         },
     ),
-    Service("order", order.run),
-    Service("gateway", gateway.run),
+    Service("order", order.run, calls={"sts": ("listen", "mtls_listen"), "inventory": ("listen",)}),
+    Service(
+        "gateway",
+        gateway.run,
+        calls={"sts": ("mtls_listen",), "inventory": ("listen",), "order": ("listen",)},
+        public=("listen",),
+        keeps_data=False,
+    ),
 )
 """In the order in which they start; they drain in reverse."""
 
@@ -60,9 +67,11 @@ EDGES = (
     Edge("gateway", "inventory", frozenset({"read_inventory"})),
     Edge("gateway", "order", ORDER_SCOPES, exchanged=True),
 )
-"""Who calls whom with which tokens; a start checks that both ends agree."""
+"""Who calls whom with which tokens; a start checks that both ends agree. The STS, which gives them, is in `calls`."""
 
 
+ADMIN_PORT = 9400
+"""Of the admin listener unless configured. A service alone takes one of the next: all may share a machine."""
 ADMIN_LIMITS = Limits(connections=200, connections_per_address=200, max_body=1024)
 """The admin listener is for probes and a few people, and takes no bodies."""
 
@@ -121,10 +130,12 @@ class Suite:
         """
         self._check()
         with ExitStack() as stack:
-            self._admin = await self._bind("admin", "listen", stack)
+            self._admin = await self._bind("admin.listen", self._admin_address(), stack)
             for service in self.services:
+                section = getattr(self.config, service.name)
                 self._bindings[service.name] = {
-                    key: await self._bind(service.name, key, stack) for key in service.listeners
+                    key: await self._bind(f"{service.name}.{key}", getattr(section, key), stack)
+                    for key in service.listeners
                 }
             self._stack = stack.pop_all()
         return self
@@ -185,7 +196,8 @@ class Suite:
                     policy=RestartPolicy(),
                     board=self.board,
                     stop=stop,
-                    drain_deadline=self.config.suite.drain,
+                    # each service waits in turn before it drains
+                    drain_deadline=self.config.suite.drain + len(children) * self.config.suite.drain_delay,
                     task_status=task_status,
                 )
             finally:
@@ -204,16 +216,19 @@ class Suite:
         bindings = self._bindings[service.name]
         return Part(service, assignment, self._runtime, bindings, self._probes, self.board, self.bells)
 
-    async def _bind(self, section: str, key: str, stack: ExitStack) -> Binding:
-        text: str = getattr(getattr(self.config, section), key)
-        address = configured_address(f"{section}.{key}", text)
+    def _admin_address(self) -> str:
+        alone = SERVICES.index(self.services[0]) + 1 if len(self.services) == 1 else 0
+        return self.config.admin.listen or f"127.0.0.1:{ADMIN_PORT + alone}"
+
+    async def _bind(self, setting: str, text: str, stack: ExitStack) -> Binding:
+        address = configured_address(setting, text)
         if self.guide and not is_loopback(address):
-            msg = f"{section}.{key}: --guide trusts tokens that anybody can mint, so {text} must be on loopback"
+            msg = f"{setting}: --guide trusts tokens that anybody can mint, so {text} must be on loopback"
             raise StartError(msg)
         try:
             binding = await self._runtime.network.bind(address)
         except StartError as error:
-            msg = f"{section}.{key}: {error}"
+            msg = f"{setting}: {error}"
             raise StartError(msg) from error
         stack.callback(binding.close)
         return binding

@@ -22,7 +22,15 @@ from ordermgmt.storage import Location, locate
 from ordermgmt.supervision.child import ServiceFailed, one_line
 from ordermgmt.threads import WorkerThreads
 
-__all__ = ["call_with", "config_option", "failing_in_one_line", "guide_option", "read_config", "real_world"]
+__all__ = [
+    "call_with",
+    "config_option",
+    "failing_in_one_line",
+    "guide_option",
+    "read_config",
+    "real_world",
+    "show_version",
+]
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -39,6 +47,7 @@ config_option = click.option(
     envvar="ORDERMGMT_CONFIG",
     help="TOML file with settings; see docs/config.md.",
 )
+show_version = click.version_option(package_name="ordermgmt", prog_name="ordermgmt", message="%(prog)s %(version)s")
 guide_option = click.option("--guide", is_flag=True, help="The data of the replay profile.")
 
 

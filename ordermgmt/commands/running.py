@@ -6,12 +6,13 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import click
 import trio
 
 from ordermgmt.clock import SystemClock
-from ordermgmt.commands.invocation import config_option, failing_in_one_line, read_config, real_world
+from ordermgmt.commands.invocation import config_option, failing_in_one_line, read_config, real_world, show_version
 from ordermgmt.config import Config
 from ordermgmt.net.open_files import fit_open_files
 from ordermgmt.pki import files as pki
@@ -22,7 +23,7 @@ from ordermgmt.supervision.worker import work
 from ordermgmt.system import Suite, select
 from ordermgmt.telemetry.logs import configure_logs
 
-__all__ = ["child", "run"]
+__all__ = ["child", "run", "run_only"]
 
 ENDED_BY_SIGNAL = 130
 
@@ -47,6 +48,18 @@ def run(config_file: Path | None, services: tuple[str, ...], *, guide: bool, pro
         ended_well = trio.run(_run, partial(suite, place=in_own_process) if processes else suite)
     if not ended_well:
         raise SystemExit(ENDED_BY_SIGNAL)
+
+
+def run_only(service: str) -> click.Command:
+    """Return `run` for this one service, as a command of its own: what an archive of one service is."""
+    options = [option for option in run.params if option.name not in {"services", "processes"}]
+    command = click.Command(
+        service,
+        params=options,
+        callback=partial(cast("Callable[..., None]", run.callback), services=(service,), processes=False),
+        help=f"Run the {service} service until a signal ends it.\n\n{(run.help or '').partition(chr(10) * 2)[2]}",
+    )
+    return show_version(command)
 
 
 @click.command(hidden=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["AUDIENCE", "FORWARDED_HEADERS", "RETURNED_HEADERS", "ROUTES", "Route"]
+__all__ = ["AUDIENCE", "FORWARDED_HEADERS", "IDEMPOTENCY_KEY", "RETURNED_HEADERS", "ROUTES", "Route"]
 
 AUDIENCE = "gateway"
 
@@ -30,7 +30,9 @@ ROUTES = (
     Route("/inventory/<category>/<code>", "inventory", public=("GET",)),
 )
 
-FORWARDED_HEADERS = ("accept", "content-type", "idempotency-key", "if-match", "if-none-match")
+IDEMPOTENCY_KEY = "idempotency-key"
+
+FORWARDED_HEADERS = ("accept", "content-type", IDEMPOTENCY_KEY, "if-match", "if-none-match")
 """Headers of a request that are passed on. No other is: not who the client says it is, nor whence it comes."""
 
 RETURNED_HEADERS = ("cache-control", "content-type", "etag", "retry-after")

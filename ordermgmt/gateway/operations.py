@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import trio
 
 from ordermgmt.errors import Forbidden, OutcomeUnknown, Unauthenticated, Unavailable
-from ordermgmt.gateway.contract import FORWARDED_HEADERS, RETURNED_HEADERS, Route
+from ordermgmt.gateway.contract import FORWARDED_HEADERS, IDEMPOTENCY_KEY, RETURNED_HEADERS, Route
 from ordermgmt.net.outbound import HttpClient, Interrupted, Response, Unreachable
 
 __all__ = ["Access", "Answer", "Forwarder", "Request", "TokenSource", "Upstream"]
@@ -98,7 +98,8 @@ class Forwarder:
                     request.target,
                     headers=headers,
                     content=request.content,
-                    repeatable=request.method in _SAFE,
+                    # The order service does what has a key once.
+                    repeatable=request.method in _SAFE or IDEMPOTENCY_KEY in request.headers,
                 )
         except Unreachable as error:
             code, msg = f"{upstream.name}-unreachable", f"the {upstream.name} service cannot be reached"

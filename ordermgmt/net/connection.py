@@ -120,7 +120,9 @@ class Connection:
                 await trio.aclose_forcefully(self._transport)
 
     async def drain(self) -> None:
-        """End the connection now if no request is in flight; otherwise it ends with its response."""
+        """End the connection unless a request is in flight, or on its way; otherwise it ends with its response."""
+        if self._protocol is None:  # the client may have shaken hands already, and asked
+            await trio.sleep(self._limits.farewell)
         if self._protocol is None:
             await self.abort()
         else:

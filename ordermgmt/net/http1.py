@@ -78,9 +78,9 @@ class Http1(H11Protocol):
             await self.send(Closed())
 
     async def drain(self) -> None:
-        """End now, or with the response to the request in flight."""
+        """End with the response to the request in flight, or soon: a request may be on its way."""
         if self.stream is None:
-            await self.send(Closed())
+            self._wait_for(self._limits.farewell)
 
     async def _take(self) -> bool:
         """Take the next part of what was received; False if there is none, and more has to come first."""

@@ -34,6 +34,10 @@ class Limits:
     """After which a connection ends with its next response, so that removed trust ends too."""
     overtime: float = 60.0
     """What a connection still gets after its lifetime; then it is cut, 10 minutes after accept."""
+    drain_delay: float = 0.0
+    """For which a listener that is to drain takes requests all the same, each with word that the connection ends."""
+    farewell: float = 0.1
+    """For a request that is on its way to an idle connection, or to one that begins, when these end with the drain."""
     close: float = 2.0
     """For the closing itself."""
     linger_bytes: int = 1024 * 1024

@@ -24,6 +24,10 @@ __all__ = ["Interrupted", "Pools", "Unreachable", "open_pools"]
 CLOSE = 2.0
 """Seconds that closing a pool may take: its connections are cut, which waits for nobody."""
 
+KEEP_ALIVE = 4.0
+"""Seconds that an idle connection is kept. A server that drains tells who uses its connection in its drain delay; where
+that is longer, nobody sends a request over one that it closes in the same moment."""
+
 
 class Unreachable(Exception):
     """The request surely never left this process."""
@@ -83,7 +87,7 @@ class Pools:
             ssl_context=tls.context() if tls is not None else None,
             max_connections=None,
             max_keepalive_connections=self._limit,
-            keepalive_expiry=20.0,
+            keepalive_expiry=KEEP_ALIVE,
             network_backend=Backend(self._network, tls),
         )
         client = httpx.AsyncClient(

@@ -38,6 +38,8 @@ async def serve(
 ) -> None:
     """Serve until `drain` is set and the requests in flight are done, at most `drain_timeout` seconds later.
 
+    If the limits have a `drain_delay`, new requests are taken for so long after `drain`, so that balancers can notice;
+    each answer ends its connection. The time for the requests in flight begins then.
     `tls` is asked for a context at every connection, so a new one is in force for new connections. The
     listener is closed by this function. `started()` means that clients are being accepted. Cancelling it
     ends every connection at once. An application lifespan is not run: whoever calls owns the resources.
@@ -50,6 +52,7 @@ async def serve(
                 accepting.start_soon(connections.accept, listener, nursery)
                 task_status.started()
                 await drain.wait()
+                await connections.leave()
                 accepting.cancel_scope.cancel()
             await connections.drain(drain_timeout)
         finally:
@@ -116,9 +119,13 @@ class _Connections:
         else:
             self._admission.busy(connection)
 
+    async def leave(self) -> None:
+        """Let every connection end with its next answer, and take new ones for as long as others need to notice."""
+        await self._shared.context.terminated.set()
+        await trio.sleep(self._shared.limits.drain_delay)
+
     async def drain(self, seconds: float) -> None:
         """Let every connection end with the request that it has, for so many seconds."""
-        await self._shared.context.terminated.set()
         with trio.move_on_after(seconds):
             async with trio.open_nursery() as telling:
                 # At once: a client that does not read its goodbye keeps the others from nothing.

@@ -68,7 +68,8 @@ def install(
 def finish(directory: Path, name: str) -> None:
     """Finish, or undo, what a crash interrupted. Inside `writing` only. Raises StartError or OSError."""
     certificate_path, key_path = directory / f"{name}.pem", directory / f"{name}.key"
-    _aside(key_path).unlink(missing_ok=True)
+    if _aside(key_path).exists():  # where nothing can be written, nothing is asked to be
+        _aside(key_path).unlink(missing_ok=True)
     new = _aside(certificate_path)
     if not new.exists():
         return

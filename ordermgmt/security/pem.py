@@ -13,7 +13,16 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from ordermgmt.errors import StartError
 
-__all__ = ["belong_together", "read_certificates", "read_private_key"]
+__all__ = ["belong_together", "is_private", "read_certificates", "read_private_key"]
+
+
+def is_private(found: os.stat_result) -> bool:
+    """Tell whether a file of secrets is its owner's alone: the process's, or root's who lets a group of ours read it.
+
+    The latter is how a secret is mounted into a container, and what libpq takes for a key, too.
+    """
+    mode = stat.S_IMODE(found.st_mode)
+    return not mode & 0o077 or (found.st_uid == 0 and os.geteuid() != 0 and not mode & 0o037)
 
 
 def read_certificates(path: Path) -> tuple[x509.Certificate, ...]:
@@ -35,12 +44,13 @@ def read_private_key(path: Path) -> ec.EllipticCurvePrivateKey:
     """
     try:
         with path.open("rb") as file:
-            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            found = os.fstat(file.fileno())
             content = file.read()
     except OSError as error:
         msg = f"cannot read {path}: {error.strerror}"
         raise StartError(msg) from error
-    if mode & 0o077:
+    if not is_private(found):
+        mode = stat.S_IMODE(found.st_mode)
         msg = f"{path} is open to other users (mode {mode:04o}): make it 0600, or replace the key if it may have leaked"
         raise StartError(msg)
     try:

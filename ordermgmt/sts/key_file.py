@@ -12,7 +12,6 @@ import binascii
 import contextlib
 import hashlib
 import os
-import stat
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from ordermgmt.errors import StartError
 from ordermgmt.ids import Entropy
+from ordermgmt.security.pem import is_private
 
 __all__ = ["FILE_NAME", "KeyFile", "is_plain", "open_key_file"]
 
@@ -108,7 +108,7 @@ def open_key_file(path: Path, *, entropy: Entropy, make: bool) -> KeyFile:
 
 def _read(path: Path) -> bytes:
     with path.open("rb") as file:
-        if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
+        if not is_private(os.fstat(file.fileno())):
             msg = f"{path} is open to other users: make it 0600"
             raise StartError(msg)
         return file.read(64 * 1024)

@@ -12,7 +12,7 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -152,9 +152,14 @@ def run_module(
 
 
 @contextlib.contextmanager
-def suite(folder: Path, *arguments: str, changes: Mapping[str, str] | None = None) -> Iterator[SuiteProcess]:
+def suite(
+    folder: Path,
+    *arguments: str,
+    changes: Mapping[str, str] | None = None,
+    program: Sequence[str] = (sys.executable, str(ROOT / "supervisor.py")),
+) -> Iterator[SuiteProcess]:
     """Start the suite, wait until it is ready; leaving the block kills what is left of it."""
-    command = [sys.executable, str(ROOT / "supervisor.py"), *arguments]
+    command = [*program, *arguments]
     with (
         (folder / "log").open("wb") as log,
         subprocess.Popen(

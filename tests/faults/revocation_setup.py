@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from urllib.parse import urlencode
 
 import msgspec
@@ -15,15 +14,7 @@ from ordermgmt.testing.harness import RunningSystem
 STEP = 0.05
 """Seconds between two uses: figures are exact to that."""
 FORM = ("content-type", "application/x-www-form-urlencoded")
-
-
-@dataclass
-class Used:
-    """What became of the uses of a token."""
-
-    last_accepted: float = 0.0
-    first_refused: float = 0.0
-    statuses: tuple[int, ...] = ()
+End = Callable[[], Awaitable[object]]
 
 
 async def exchange(system: RunningSystem, subject_token: str) -> str:
@@ -42,8 +33,8 @@ async def exchange(system: RunningSystem, subject_token: str) -> str:
     return str(msgspec.json.decode(answer.content)["access_token"])
 
 
-async def revoke(system: RunningSystem, client_id: str, token: str) -> float:
-    """Revoke a token of a demo client; return when the answer was there."""
+async def revoke(system: RunningSystem, token: str, client_id: str = "alice-app") -> None:
+    """Revoke a token of a demo client, which is over when this returns, as far as the token service knows."""
     secret = b64encode(f"{client_id}:{system.secret(client_id)}".encode()).decode()
     client = await system.client("sts")
     answer = await client.request(
@@ -53,7 +44,6 @@ async def revoke(system: RunningSystem, client_id: str, token: str) -> float:
         content=urlencode({"token": token}).encode(),
     )
     assert answer.status == 200, answer.content
-    return trio.current_time()
 
 
 async def status(system: RunningSystem, service: str, token: str) -> int:
@@ -61,38 +51,30 @@ async def status(system: RunningSystem, service: str, token: str) -> int:
     return (await system.request(service, "GET", "/order", token=token)).status
 
 
-async def use(system: RunningSystem, service: str, token: str, seconds: float) -> Used:
-    """Use a token again and again for so long."""
-    used = Used()
-    end = trio.current_time() + seconds
-    while trio.current_time() < end:
-        got = await status(system, service, token)
-        used.statuses = used.statuses if got in used.statuses else (*used.statuses, got)
-        if got == 200:
-            used.last_accepted = trio.current_time()
-        elif not used.first_refused:
-            used.first_refused = trio.current_time()
-        await trio.sleep(STEP)
-    return used
+async def last_uses(system: RunningSystem, uses: dict[str, str], end: End, seconds: float) -> dict[str, float]:
+    """Use tokens, each at the service that it is listed under, and `end` them after a second.
 
+    Return for how many seconds each was accepted from when `end` was done; they are used for so many `seconds`.
+    """
+    last = dict.fromkeys(uses, 0.0)
+    refused = set()
+    stop = trio.current_time() + 1 + seconds
 
-async def last_uses(
-    system: RunningSystem, token: str, jwt: str, end: Callable[[], Awaitable[float]], seconds: float
-) -> dict[str, float]:
-    """Use `token` at the gateway and `jwt` at the order service, `end` them meanwhile, and return for how long each
-    was accepted from then on: in seconds, negative if never again."""
-    found: dict[str, float] = {}
-    ended_at = 0.0
-
-    async def watch(service: str, used: str) -> None:
-        result = await use(system, service, used, seconds)
-        assert result.statuses[0] == 200
-        assert result.first_refused
-        found[service] = result.last_accepted - ended_at
+    async def use(service: str, token: str) -> None:
+        while trio.current_time() < stop:
+            if await status(system, service, token) == 200:
+                last[service] = trio.current_time()
+            else:
+                refused.add(service)
+            await trio.sleep(STEP)
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(watch, "gateway", token)
-        nursery.start_soon(watch, "order", jwt)
+        for service, token in uses.items():
+            nursery.start_soon(use, service, token)
         await trio.sleep(1)
-        ended_at = await end()
-    return found
+        before = dict(last)
+        await end()
+        ended_at = trio.current_time()
+    assert all(before.values()), "never accepted"
+    assert refused == set(uses), "never refused"
+    return {service: at - ended_at for service, at in last.items()}

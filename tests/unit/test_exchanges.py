@@ -8,7 +8,7 @@ import trio
 from ordermgmt.errors import Unauthenticated, Unavailable
 from ordermgmt.gateway import exchanges as module
 from ordermgmt.gateway.exchanges import Exchanged, Exchanges
-from ordermgmt.security.revocations import Revocations
+from ordermgmt.security.revocations import RevocationLine, Revocations
 from ordermgmt.testing.clocks import VirtualClock
 
 LIFE = 60.0
@@ -28,7 +28,7 @@ class Sts:
         await trio.sleep(1)
         if self.failure is not None:
             raise self.failure
-        return Exchanged(f"{audience}-{len(self.asked)}", asked_at + LIFE, asked_at)
+        return Exchanged(f"{audience}-{len(self.asked)}", asked_at + LIFE, asked_at, frozenset({f"id of {token[:1]}"}))
 
 
 async def test_callers_of_one_token_share_one_exchange(autojump_clock: trio.abc.Clock, nursery: trio.Nursery) -> None:
@@ -138,3 +138,56 @@ async def test_subject_tokens_are_not_kept(autojump_clock: trio.abc.Clock, nurse
     kept = Exchanges(sts.exchange, revocations=Revocations("sts"), clock=clock, nursery=nursery)
     await kept.get("oma_secret", "order")
     assert "oma_secret" not in repr(kept._kept)
+
+
+def revoked(number: int, *ids: str) -> RevocationLine:
+    return RevocationLine("e", number, 90, revoked=ids)
+
+
+async def test_a_kept_token_that_is_revoked_is_exchanged_anew(
+    autojump_clock: trio.abc.Clock, nursery: trio.Nursery
+) -> None:
+    sts, revocations = Sts(clock := VirtualClock()), Revocations("sts")
+    kept = Exchanges(sts.exchange, revocations=revocations, clock=clock, nursery=nursery)
+    for token in "ab":
+        await kept.get(token, "order")
+    revocations.apply(revoked(1, "id of a"))
+    sts.failure = Unauthenticated("invalid-subject-token")
+    with pytest.raises(Unauthenticated, match="invalid-subject-token"):
+        await kept.get("a", "order")
+    assert (await kept.get("b", "order")).token == "order-2"
+
+
+async def test_a_token_that_is_revoked_while_it_is_exchanged_is_given_to_nobody(
+    autojump_clock: trio.abc.Clock, nursery: trio.Nursery
+) -> None:
+    sts, revocations = Sts(clock := VirtualClock()), Revocations("sts")
+    kept = Exchanges(sts.exchange, revocations=revocations, clock=clock, nursery=nursery)
+    refused: list[str] = []
+
+    async def call() -> None:
+        with pytest.raises(Unauthenticated) as error:
+            await kept.get("a", "order")
+        refused.append(error.value.code)
+
+    async with trio.open_nursery() as callers:
+        for _ in range(3):
+            callers.start_soon(call)
+        await trio.sleep(0.5)
+        revocations.apply(revoked(1, "id of a"))
+    assert (refused, len(sts.asked)) == (["revoked"] * 3, 1)
+    assert not kept._kept
+
+
+async def test_a_kept_token_of_which_that_cannot_be_known_is_exchanged_anew(
+    autojump_clock: trio.abc.Clock, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only where tokens live for more than a minute."""
+    monkeypatch.setattr("tests.unit.test_exchanges.LIFE", 600.0)
+    sts, revocations = Sts(clock := VirtualClock()), Revocations("sts")
+    kept = Exchanges(sts.exchange, revocations=revocations, clock=clock, nursery=nursery)
+    await kept.get("a", "order")
+    await trio.sleep(58)
+    assert (await kept.get("a", "order")).token == "order-1"
+    await trio.sleep(2)
+    assert (await kept.get("a", "order")).token == "order-2"

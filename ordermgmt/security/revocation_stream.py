@@ -37,50 +37,64 @@ async def follow(
     `started()` means that they are, or that they could not be had within a second. A stream that ends well, as every
     one does after some minutes, is followed on at once.
     """
+    follower = _Follower(revocations, http, target)
     async with trio.open_nursery() as nursery:
-        first = trio.Event()
-        nursery.start_soon(_run, revocations, http, target, first)
+        nursery.start_soon(follower.run)
         with trio.move_on_after(START):
-            await first.wait()
+            await follower.first.wait()
         task_status.started()
 
 
-async def _run(revocations: Revocations, http: HttpClient, target: str, first: trio.Event) -> None:
-    retry, silent = FIRST_RETRY, ""
-    while True:
-        began_at = trio.current_time()
-        reason = await _follow_once(revocations, http, target, first)
-        first.set()
-        lasted = trio.current_time() - began_at
-        if revocations.age < lasted:  # there was news
-            retry, silent = FIRST_RETRY, ""
-        if not reason and lasted > FIRST_RETRY:
-            continue
-        if reason != silent:
-            silent = reason
-            _log.warning("revocations-not-followed", issuer=revocations.issuer, reason=reason)
-        await trio.sleep(retry)
-        retry = min(retry * 2, LAST_RETRY)
+class _Follower:
+    """`first` is set when there is news, or there was no use in waiting for it."""
 
+    def __init__(self, revocations: Revocations, http: HttpClient, target: str) -> None:
+        self.first = trio.Event()
+        self._revocations = revocations
+        self._http = http
+        self._target = target
+        self._complaint = "nothing was heard yet"
+        self._retry = FIRST_RETRY
 
-async def _follow_once(revocations: Revocations, http: HttpClient, target: str, first: trio.Event) -> str:
-    """Follow one answer to its end. Return why it ended before its time, or nothing."""
-    with trio.CancelScope(deadline=trio.current_time() + SILENCE) as patience:
+    async def run(self) -> None:
+        while True:
+            began_at = trio.current_time()
+            reason = await self._follow()
+            self.first.set()
+            if not reason and trio.current_time() > began_at + FIRST_RETRY:
+                continue
+            if reason != self._complaint:
+                self._complaint = reason
+                _log.warning("revocations-not-followed", issuer=self._revocations.issuer, reason=reason)
+            await trio.sleep(self._retry)
+            self._retry = min(self._retry * 2, LAST_RETRY)
 
-        def take(data: bytes) -> None:
-            line = _decoder.decode(data)
-            revocations.apply(line)
-            patience.deadline = trio.current_time() + SILENCE
-            if not line.more:
-                first.set()
+    async def _follow(self) -> str:
+        """Follow one answer to its end. Return why it ended before its time, or nothing."""
+        mark = "&" if "?" in self._target else "?"
+        place = f"epoch={quote(self._revocations.epoch, safe='')}&after={self._revocations.sequence}"
+        with trio.CancelScope(deadline=trio.current_time() + SILENCE) as patience:
 
-        mark = "&" if "?" in target else "?"
-        place = f"{target}{mark}epoch={quote(revocations.epoch, safe='')}&after={revocations.sequence}"
-        try:
-            status = await http.follow(place, take, headers=[("accept", "application/x-ndjson")], limit=MAX_LINE)
-        except (Unreachable, Interrupted) as error:
-            return str(error)
-        except msgspec.DecodeError as error:
-            return f"not a line of revocations: {error}"
-        return "" if status == HTTPStatus.OK else f"the answer is {status}"
-    return f"nothing was heard for {SILENCE:g} s"
+            def take(data: bytes) -> None:
+                self._take(_decoder.decode(data))
+                patience.deadline = trio.current_time() + SILENCE
+
+            try:
+                status = await self._http.follow(
+                    f"{self._target}{mark}{place}", take, headers=[("accept", "application/x-ndjson")], limit=MAX_LINE
+                )
+            except (Unreachable, Interrupted) as error:
+                return str(error)
+            except msgspec.DecodeError as error:
+                return f"not a line of revocations: {error}"
+            return "" if status == HTTPStatus.OK else f"the answer is {status}"
+        return f"nothing was heard for {SILENCE:g} s"
+
+    def _take(self, line: RevocationLine) -> None:
+        self._revocations.apply(line)
+        self._retry = FIRST_RETRY
+        if not line.more:
+            self.first.set()
+            if self._complaint:
+                self._complaint = ""
+                _log.info("revocations-followed", issuer=self._revocations.issuer, sequence=line.sequence)

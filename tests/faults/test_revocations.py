@@ -12,13 +12,14 @@ import pytest
 import trio
 
 from ordermgmt.config import AdminConfig, Config
+from ordermgmt.net import Address
 from ordermgmt.security.revocation_stream import LAST_RETRY, SILENCE, START
 from ordermgmt.sts.main import open_accounts
 from ordermgmt.sts.revocations import POLL
 from ordermgmt.testing import faults
 from ordermgmt.testing.harness import RunningSystem, running_system
 from ordermgmt.testing.memory import MemoryNetwork
-from ordermgmt.testing.memory_stream import Way
+from ordermgmt.testing.memory_stream import MemoryStream, Way
 from tests.contract.login_setup import CLIENT, Portal
 from tests.faults.bomb import arm
 from tests.faults.revocation_setup import FORM, End, exchange, last_uses, revoke, status
@@ -231,13 +232,13 @@ async def test_a_stream_is_followed_on_at_the_end_of_its_connection(
     made: list[float] = []
     async with running_system(tmp_path, network=network) as system:
         address = system.address("sts", "mtls_listen")
-        on_connect, network.on_connect = (
-            network.on_connect,
-            lambda to, stream: (
-                made.append(trio.current_time()) if to.port == address.port else None,
-                on_connect(to, stream),
-            )[1],
-        )
+
+        def note(to: Address, stream: MemoryStream) -> MemoryStream:
+            if to.port == address.port:
+                made.append(trio.current_time())
+            return stream
+
+        network.on_connect = note
         jwts = []
         start = trio.current_time()
         await trio.sleep_until(start + 538)

@@ -29,7 +29,7 @@ __all__ = ["Weakening", "load", "main"]
 ROOT = Path(__file__).parents[2]
 ROOM = Path("ordermgmt/security")
 PROOF = (
-    ("tests/unit/test_vectors.py", "tests/unit/test_unforgeable_rows.py"),
+    ("tests/unit/test_vectors.py", "tests/unit/test_unforgeable_rows.py", "tests/unit/test_revocations.py"),
     ("tests/contract/test_unforgeable_callers.py", "tests/contract/test_unforgeable.py"),
 )
 """In two steps: the first needs no service, takes a second, and catches most."""

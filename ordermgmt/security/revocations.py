@@ -73,7 +73,7 @@ class Revocations:
         """
         if not self._ids.isdisjoint(ids) or issued_at < self._not_before:
             raise Unauthenticated("revoked")
-        if self._clock() > self._heard_at + CLOSED_AFTER and now > issued_at + YOUNG:
+        if now > issued_at + YOUNG and self._clock() > self._heard_at + CLOSED_AFTER:
             msg = "whether this token was revoked cannot be known at the moment"
             raise Unavailable("revocations-unknown", msg, retry_after=5)
 

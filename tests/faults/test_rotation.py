@@ -23,9 +23,10 @@ from ordermgmt.config import Config, StsConfig
 from ordermgmt.net import Address, Binding, Network
 from ordermgmt.order import settlement
 from ordermgmt.pki import files as pki
+from ordermgmt.security import revocation_stream
 from ordermgmt.security.jwks import REFRESH, STALE
 from ordermgmt.security.pem import read_certificates
-from ordermgmt.sts import signing_key
+from ordermgmt.sts import revocations, signing_key
 from ordermgmt.sts.key_rotation import Schedule
 from ordermgmt.supervision.health import State
 from ordermgmt.testing.harness import RunningSystem, running_system
@@ -171,6 +172,9 @@ async def live(folder: Path, pace: Pace, monkeypatch: pytest.MonkeyPatch) -> See
     monkeypatch.setattr(signing_key, "POLL", 10.0)
     monkeypatch.setattr(renewal, "LOOK", 10.0)
     monkeypatch.setattr(settlement, "PASS", 30.0)
+    monkeypatch.setattr(revocations, "POLL", 10.0)
+    monkeypatch.setattr(revocations, "HEARTBEAT", 30.0)
+    monkeypatch.setattr(revocation_stream, "SILENCE", 90.0)
     bombs = [arm(name, monkeypatch) for name in ("sts", "inventory", "order", "gateway")]
     network, seen, chance = MemoryNetwork(), Seen(), Random(4)  # noqa: S311 - a test repeats
     gate = Rarely(network)

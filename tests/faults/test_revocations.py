@@ -258,10 +258,23 @@ async def test_a_stream_is_followed_on_at_the_end_of_its_connection(
 async def test_held_streams_keep_nothing_from_draining(
     tmp_path: Path, autojump_clock: trio.abc.Clock, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    got: list[bytes] = []
+    ended_at = 0.0
     async with running_system(tmp_path) as system:
-        await trio.sleep(3)
-        system.stop.set()
-        stopped_at = trio.current_time()
+        client = await system.client("sts", identity="order")
+
+        async def hold() -> None:
+            nonlocal ended_at
+            assert await client.follow("/revocations", got.append, limit=1000) == 200
+            ended_at = trio.current_time()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(hold)
+            await trio.sleep(3)
+            stopped_at = trio.current_time()
+            system.stop.set()
+    assert len(got) == 2
+    assert 0 <= ended_at - stopped_at < 1
     assert trio.current_time() - stopped_at < 1
     log = capsys.readouterr().err
     assert "connections-cut" not in log

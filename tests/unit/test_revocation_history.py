@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from functools import cache
 from importlib.resources import files
 
 from hypothesis import settings
@@ -18,6 +19,15 @@ from ordermgmt.sts.revocation_store import RETENTION, Page
 
 KEEP = 90
 START = 1_700_000_000
+
+
+@cache
+def empty() -> sqlite3.Connection:
+    """A database that holds nothing yet."""
+    made = sqlite3.connect(":memory:")
+    for migration in load_migrations(files("ordermgmt.sts") / "migrations"):
+        made.executescript(migration.sql)
+    return made
 
 
 class Time:
@@ -43,8 +53,7 @@ class History(RuleBasedStateMachine):
         self.page = page
         self.time = Time()
         self.connection = sqlite3.connect(":memory:", isolation_level=None)
-        for migration in load_migrations(files("ordermgmt.sts") / "migrations"):
-            self.connection.executescript(migration.sql)
+        empty().backup(self.connection)
         self.connection.execute("BEGIN")
         self.epochs = 0
         self.numbers = 0
@@ -83,12 +92,26 @@ class History(RuleBasedStateMachine):
         self.time.time += seconds
 
     @rule()
-    def deliver(self) -> None:
+    def catch_up(self) -> None:
+        while self.deliver():
+            pass
+
+    @rule()
+    def deliver_a_line(self) -> None:
+        self.deliver()
+
+    def deliver(self) -> bool:
+        """Let one line arrive; tell whether there is more."""
         page = self._read()
         line = RevocationLine(page.log.epoch, page.sequence, KEEP, page.log.not_before, page.revoked, more=page.more)
         self.view.apply(line)
         if not page.more:
             self.current_at = self.time.time
+        return page.more
+
+    def teardown(self) -> None:
+        if hasattr(self, "connection"):
+            self.connection.close()
 
     @rule()
     def lose(self) -> None:
@@ -140,4 +163,4 @@ class History(RuleBasedStateMachine):
 
 
 TestHistory = History.TestCase
-TestHistory.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestHistory.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)

@@ -183,7 +183,7 @@ def test_with_the_stream_what_is_revoked_is_over_within_two_seconds(
 
 @pytest.mark.slow
 def test_without_the_stream_it_is_over_within_a_minute(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with opened(tmp_path, "--processes") as world:
+    with opened(tmp_path) as world:
         token = world.token()
         uses = {"gateway": token, "order": world.exchange(token)}
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -58,7 +57,7 @@ class Relay:
             while data := source.recv(CHUNK):
                 self._flows.wait()
                 if late and self.delay:
-                    time.sleep(self.delay)
+                    self._over.wait(self.delay)
                 if self._over.is_set():
                     return
                 to.sendall(data)

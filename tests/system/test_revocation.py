@@ -21,6 +21,8 @@ from tests.system.relay import Relay, relay
 T_STREAM, T_CUT = 2.0, 60.0
 FORM = {"content-type": "application/x-www-form-urlencoded"}
 PAUSE = 0.01
+let_pass = threading.Event().wait
+"""Lets time pass: what is measured is time, while others use their tokens."""
 EXCHANGE = {
     "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
     "client_id": "gateway",
@@ -88,7 +90,7 @@ def use(world: World, service: str, token: str, stop: threading.Event, seen: lis
         seen.append((time.monotonic(), answer.status))
         if answer.will_close:
             connection.close()
-        time.sleep(PAUSE)
+        stop.wait(PAUSE)
     connection.close()
 
 
@@ -119,8 +121,8 @@ def last_uses(world: World, tokens: dict[str, str], end: Callable[[], None], sec
         ended_at = time.monotonic()
         while any(uses[-1][1] == 200 for uses in seen.values()):
             assert time.monotonic() < ended_at + seconds, "still accepted"
-            time.sleep(PAUSE)
-        time.sleep(0.3)
+            let_pass(PAUSE)
+        let_pass(0.3)
     return {service: max(at for at, status in uses if status == 200) - ended_at for service, uses in seen.items()}
 
 
@@ -152,12 +154,12 @@ def in_flight(world: World) -> dict[str, float]:
     token = world.token()
     world.between.delay = 0.7
     with used(world, {"gateway": token}) as seen:
-        time.sleep(0.3)
+        let_pass(0.3)
         world.revoke(token)
         ended_at = time.monotonic()
-        time.sleep(0.5)
+        let_pass(0.5)
         world.between.delay = 0.0
-        time.sleep(T_STREAM)
+        let_pass(T_STREAM)
     assert seen["gateway"][-1][1] == 401
     return {"in flight": max((at for at, status in seen["gateway"] if status == 200), default=ended_at) - ended_at}
 

@@ -103,7 +103,7 @@ class StsConfig(Section, frozen=True):
     """Days that a signing key signs, then the next one does. 0: only on command."""
     access_token_lifetime: int = 3600
     """Seconds that an opaque access token is good for."""
-    exchanged_token_lifetime: int = 60
+    exchanged_token_lifetime: Annotated[int, msgspec.Meta(ge=1, le=600)] = 60
     """Seconds that a JWT from a token exchange, or for a client's own use, is good for."""
     bound_token_lifetime: int = 600
     """Seconds that a certificate-bound JWT of a service is good for."""
@@ -130,11 +130,13 @@ class IssuerConfig(Section, frozen=True):
     audience: str
     jwks_url: str
     ca_file: str = ""
-    """PEM file of the CAs that may certify the JWKS server. Empty: the suite's own CA."""
+    """PEM file of the CAs that may certify the servers of both. Empty: the suite's own CA."""
     algorithms: tuple[str, ...] = ("ES256",)
     token_types: tuple[str, ...] = ("at+jwt",)
     scopes: Mapping[str, str] = {}
     """Which scope of the issuer gives which scope here; any other scope gives nothing."""
+    revocations_url: str = ""
+    """https URL of its stream of revocations (docs/revocation.md). Empty: its tokens are good until their end."""
 
 
 class OrderConfig(Section, frozen=True):

@@ -23,13 +23,14 @@ class Edge:
     """`caller` calls `service` with tokens that have `scopes`.
 
     `exchanged` tells tokens that the caller gets for its own callers (RFC 8693) from those for itself, which are
-    bound to its certificate (RFC 8705).
+    bound to its certificate (RFC 8705). With `certified` there is no token: the certificate alone is enough.
     """
 
     caller: str
     service: str
     scopes: frozenset[str]
     exchanged: bool = False
+    certified: bool = False
 
 
 def check_edges(
@@ -69,6 +70,13 @@ def _broken(
     clients: Mapping[str, Client],
     audiences: Mapping[str, Audience],
 ) -> str | None:
+    let_in = edge.scopes <= callers.get(edge.service, {}).get(edge.caller, frozenset())
+    if not edge.exchanged and not let_in:
+        return f"{edge.service} does not let {edge.caller} in with these scopes"
+    return None if edge.certified else _broken_tokens(edge, clients, audiences)
+
+
+def _broken_tokens(edge: Edge, clients: Mapping[str, Client], audiences: Mapping[str, Audience]) -> str | None:
     audience, client = audiences.get(edge.service), clients.get(edge.caller)
     if audience is None:
         return f"the STS knows no audience {edge.service}"
@@ -81,6 +89,4 @@ def _broken(
         missing = edge.scopes - client.scopes
     if missing:
         return f"the STS grants no scope {min(missing)} for it"
-    if not edge.exchanged and not edge.scopes <= callers.get(edge.service, {}).get(edge.caller, frozenset()):
-        return f"{edge.service} does not let {edge.caller} in with these scopes"
     return None

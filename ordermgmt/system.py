@@ -27,7 +27,7 @@ from ordermgmt.renewal import Renewal
 from ordermgmt.runtime import Endpoints, Runtime
 from ordermgmt.storage import use_folder
 from ordermgmt.sts import main as sts
-from ordermgmt.sts.contract import AUDIENCES, ORDER_SCOPES
+from ordermgmt.sts.contract import AUDIENCES, ORDER_SCOPES, READ_REVOCATIONS
 from ordermgmt.sts.registration import system_clients
 from ordermgmt.supervision.bells import Bells
 from ordermgmt.supervision.child import Child
@@ -39,7 +39,13 @@ __all__ = ["SERVICES", "Service", "Suite", "data_folder", "select", "service_nam
 
 
 SERVICES = (
-    Service("sts", sts.run, listeners=("listen", "mtls_listen"), public=("listen",)),
+    Service(
+        "sts",
+        sts.run,
+        listeners=("listen", "mtls_listen"),
+        public=("listen",),
+        callers={name: frozenset({READ_REVOCATIONS}) for name in ("order", "gateway")},
+    ),
     Service(
         "inventory",
         inventory.run,
@@ -66,6 +72,8 @@ EDGES = (
     Edge("order", "inventory", frozenset({"change_inventory"})),
     Edge("gateway", "inventory", frozenset({"read_inventory"})),
     Edge("gateway", "order", ORDER_SCOPES, exchanged=True),
+    Edge("order", "sts", frozenset({READ_REVOCATIONS}), certified=True),
+    Edge("gateway", "sts", frozenset({READ_REVOCATIONS}), certified=True),
 )
 """Who calls whom with which tokens; a start checks that both ends agree. The STS, which gives them, is in `calls`."""
 

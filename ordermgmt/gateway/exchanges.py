@@ -10,7 +10,8 @@ from hashlib import sha256
 import trio
 
 from ordermgmt.clock import Clock
-from ordermgmt.errors import Unavailable
+from ordermgmt.errors import Error, Unavailable
+from ordermgmt.security.revocations import Revocations
 
 __all__ = ["Exchange", "Exchanged", "Exchanges"]
 
@@ -22,10 +23,15 @@ SPARE = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Exchanged:
-    """A JWT for one audience, and until when it is good (seconds since 1970)."""
+    """A JWT for one audience, from when and until when it is good (seconds since 1970).
+
+    `ids` are those by which it may be revoked.
+    """
 
     token: str
     expires_at: float
+    issued_at: float
+    ids: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -44,10 +50,12 @@ class Exchanges:
 
     The exchange itself runs in `nursery`, so a caller that is cancelled fails nobody who waits for the same
     one; whoever owns the nursery ends what is under way. The subject token is kept only as a digest.
+    A token that `revocations` know to be over is never given, whether it was kept or was on its way meanwhile.
     """
 
-    def __init__(self, exchange: Exchange, *, clock: Clock, nursery: trio.Nursery) -> None:
+    def __init__(self, exchange: Exchange, *, revocations: Revocations, clock: Clock, nursery: trio.Nursery) -> None:
         self._exchange = exchange
+        self._revocations = revocations
         self._clock = clock
         self._nursery = nursery
         self._kept: OrderedDict[tuple[bytes, str], Exchanged] = OrderedDict()
@@ -58,7 +66,7 @@ class Exchanges:
         key = sha256(subject_token.encode()).digest(), audience
         kept = self._kept.get(key)
         if kept is not None:
-            if kept.expires_at - SPARE > self._clock.now():
+            if kept.expires_at - SPARE > self._clock.now() and self._still_good(kept):
                 self._kept.move_to_end(key)
                 return kept
             del self._kept[key]
@@ -72,10 +80,22 @@ class Exchanges:
             raise flight.error.with_traceback(None)
         return flight.result
 
+    def _check(self, exchanged: Exchanged) -> None:
+        self._revocations.check(exchanged.ids, exchanged.issued_at, self._clock.now())
+
+    def _still_good(self, kept: Exchanged) -> bool:
+        """Tell whether it may be used; one of which that cannot be known is exchanged anew: the STS knows."""
+        try:
+            self._check(kept)
+        except Error:
+            return False
+        return True
+
     async def _fly(self, key: tuple[bytes, str], subject_token: str, audience: str, flight: _Flight) -> None:
         try:
-            flight.result = await self._exchange(subject_token, audience)
-            self._kept[key] = flight.result
+            exchanged = await self._exchange(subject_token, audience)
+            self._check(exchanged)
+            flight.result = self._kept[key] = exchanged
             if len(self._kept) > MAX_ENTRIES:
                 self._kept.popitem(last=False)
         except Exception as error:  # noqa: BLE001 - handed to every waiter, who raises it

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
+from functools import partial
 
 import trio
 
@@ -19,12 +20,16 @@ from ordermgmt.net.server import serve
 from ordermgmt.order.contract import AUDIENCE as ORDER
 from ordermgmt.runtime import ServiceContext
 from ordermgmt.security import tokens
+from ordermgmt.security.claims import read_ids
 from ordermgmt.security.guard import Authenticate, Guard, Require
 from ordermgmt.security.peer import Peer
 from ordermgmt.security.principal import Principal
+from ordermgmt.security.revocation_stream import follow
+from ordermgmt.security.revocations import Revocations, figures
 from ordermgmt.sts.bound_client import BoundClients
 from ordermgmt.sts.client import StsClient
-from ordermgmt.sts.contract import is_opaque_token
+from ordermgmt.sts.contract import REVOCATIONS_PATH, is_opaque_token
+from ordermgmt.telemetry.metrics import Figure
 
 __all__ = ["run"]
 
@@ -34,12 +39,16 @@ async def run(context: ServiceContext, *, task_status: trio.TaskStatus[None] = t
     endpoints, clock = context.endpoints, context.runtime.clock
     timeout = context.config.gateway.upstream_timeout
     async with AsyncExitStack() as stack:
-        sts = StsClient(await stack.enter_async_context(context.open_client("sts", endpoints.sts_mtls)), context.name)
+        sts_http = await stack.enter_async_context(context.open_client("sts", endpoints.sts_mtls))
+        sts = StsClient(sts_http, context.name)
         order_http = await stack.enter_async_context(context.open_client(ORDER, endpoints.order))
         inventory = BoundClients(context, INVENTORY, endpoints.inventory, [READ_INVENTORY])
         nursery = await stack.enter_async_context(trio.open_nursery())
         await nursery.start(inventory.run)
-        exchanges = Exchanges(_exchange(sts, clock, timeout), clock=clock, nursery=nursery)
+        revocations = Revocations(endpoints.issuer)
+        await nursery.start(follow, revocations, sts_http, REVOCATIONS_PATH)
+        context.meters[context.name] = partial(_figures, revocations)
+        exchanges = Exchanges(_exchange(sts, clock, timeout), revocations=revocations, clock=clock, nursery=nursery)
 
         async def order_token(subject_token: str | None) -> str | None:
             return None if subject_token is None else (await exchanges.get(subject_token, ORDER)).token
@@ -68,6 +77,10 @@ async def run(context: ServiceContext, *, task_status: trio.TaskStatus[None] = t
         nursery.cancel_scope.cancel()
 
 
+async def _figures(revocations: Revocations) -> Sequence[Figure]:
+    return figures([revocations])
+
+
 def _exchange(sts: StsClient, clock: Clock, timeout: float) -> Exchange:
     async def exchange(subject_token: str, audience: str) -> Exchanged:
         asked_at = clock.now()
@@ -76,7 +89,9 @@ def _exchange(sts: StsClient, clock: Clock, timeout: float) -> Exchange:
                 issued = await sts.exchange(subject_token, audience)
         except trio.TooSlowError as error:
             raise Unavailable("sts-unreachable", "the token service does not answer", retry_after=1) from error
-        return Exchanged(issued.token, asked_at + issued.expires_in)
+        return Exchanged(
+            issued.token, asked_at + issued.expires_in, asked_at, read_ids(tokens.parse(issued.token).payload)
+        )
 
     return exchange
 

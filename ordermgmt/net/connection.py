@@ -134,7 +134,8 @@ class Connection:
         await trio.aclose_forcefully(self._transport)
 
     async def _serve(self) -> None:
-        state = ConnectionState({})
+        # When it should end: for answers that would go on.
+        state = ConnectionState({"ends_at": self._accepted + self._limits.lifetime})
         certificate = await self._handshake()
         if self._shared.identify is not None:
             state["peer"] = self._shared.identify(certificate)

@@ -6,10 +6,12 @@ handshake is followed by a check of who answered.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from math import inf
+from typing import TypeVar
 
 import httpx
 import trio
@@ -19,6 +21,8 @@ from ordermgmt.net.pools import Interrupted, Pools, Unreachable, open_pools
 from ordermgmt.net.tls_seam import ClientTls
 
 __all__ = ["HttpClient", "Interrupted", "Response", "TooLong", "Unreachable", "open_client"]
+
+T = TypeVar("T")
 
 MAX_ANSWER = 8 * 1024 * 1024
 """Bytes of an answer's body; the largest of ours, a full page of orders, is under 2 MiB."""
@@ -68,25 +72,39 @@ class HttpClient:
         """
         limit = MAX_ANSWER if max_answer is None else max_answer
         headers = list(headers)
+
+        async def send(base: str) -> Response:
+            return await self._send(method, base + target, headers, content, limit)
+
         async with self._limiter:
             try:
-                return await self._try_addresses(method, target, headers, content, limit)
+                return await self._try_addresses(send)
             except Interrupted as first:
                 if not repeatable or isinstance(first, TooLong):
                     raise
                 try:
-                    return await self._try_addresses(method, target, headers, content, limit)
+                    return await self._try_addresses(send)
                 except Unreachable as second:
                     msg = f"{first}; then {second}"  # the first attempt may have arrived
                     raise Interrupted(msg) from first
 
-    async def _try_addresses(
-        self, method: str, target: str, headers: list[tuple[str, str]], content: bytes, max_answer: int
-    ) -> Response:
+    async def follow(
+        self, target: str, take: Callable[[bytes], None], *, headers: Iterable[tuple[str, str]] = (), limit: int
+    ) -> int:
+        """GET an answer of lines, hand each to `take` as it comes, and return its status when it is complete.
+
+        Lines of at most `limit` bytes, without their ends, and only those of a 200. There is no time limit here. Raises
+        Unreachable, Interrupted, TooLong for a longer line, and what `take` raises; then the connection is closed.
+        """
+        headers = list(headers)
+        async with self._limiter:
+            return await self._try_addresses(lambda base: self._follow(base + target, take, headers, limit))
+
+    async def _try_addresses(self, send: Callable[[str], Awaitable[T]]) -> T:
         failure: Unreachable | None = None
         for base in self._rotation():
             try:
-                return await self._send(method, base + target, headers, content, max_answer)
+                return await send(base)
             except Unreachable as error:
                 self._avoid_until[base] = trio.current_time() + AVOID_FOR
                 failure = error
@@ -109,6 +127,50 @@ class HttpClient:
             body = await _read_whole(answer, max_answer)
             names = {name.lower(): value for name, value in answer.headers.items()}
             return Response(answer.status_code, names, body)
+
+    async def _follow(self, url: str, take: Callable[[bytes], None], headers: list[tuple[str, str]], limit: int) -> int:
+        async with self._pools.use() as client, client.stream("GET", url, headers=headers) as answer:
+            if answer.status_code == HTTPStatus.OK:
+                await _read_lines(answer, take, limit)
+            else:
+                await _read_whole(answer, limit)
+            return answer.status_code
+
+
+async def _read_lines(answer: httpx.Response, take: Callable[[bytes], None], limit: int) -> None:
+    """Hand on each line. What goes wrong cuts the body off as in `_read_whole`."""
+    waiting = bytearray()
+    failure: Exception | None = None
+    try:
+        async for chunk in answer.aiter_raw():
+            if failure is not None:
+                continue
+            waiting += chunk
+            try:
+                _take_lines(waiting, take, limit)
+            except Exception as error:  # noqa: BLE001 - raised when the body is closed
+                failure = error
+                await answer.aclose()
+    except Interrupted:
+        if failure is None:
+            raise
+    if failure is not None:
+        raise failure
+
+
+def _take_lines(waiting: bytearray, take: Callable[[bytes], None], limit: int) -> None:
+    while (end := waiting.find(b"\n")) >= 0:
+        line = bytes(waiting[:end])
+        del waiting[: end + 1]
+        _check_length(line, limit)
+        take(line)
+    _check_length(waiting, limit)
+
+
+def _check_length(line: bytes | bytearray, limit: int) -> None:
+    if len(line) > limit:
+        msg = f"a line of the answer is over {limit} bytes"
+        raise TooLong(msg)
 
 
 async def _read_whole(answer: httpx.Response, limit: int) -> bytes:

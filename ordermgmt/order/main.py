@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
+from typing import NamedTuple
 
 import trio
 
@@ -26,17 +27,22 @@ from ordermgmt.runtime import Runtime, ServiceContext
 from ordermgmt.security.guard import Guard, Require
 from ordermgmt.security.issuers import read_issuers
 from ordermgmt.security.jwks import JwksClient, fetch_over
+from ordermgmt.security.revocation_stream import follow
+from ordermgmt.security.revocations import Revocations, figures
 from ordermgmt.security.tls import Credential, PublicTls
 from ordermgmt.security.tokens import TrustedIssuer
 from ordermgmt.security.verifier import TokenVerifier
 from ordermgmt.storage import Location, OpenDatabase, open_database
 from ordermgmt.sts.bound_client import BoundClients
-from ordermgmt.sts.contract import GUIDE_JWKS_PATH, ORDER_SCOPES
+from ordermgmt.sts.contract import GUIDE_JWKS_PATH, ORDER_SCOPES, REVOCATIONS_PATH
+from ordermgmt.telemetry.metrics import Figure
 
 __all__ = ["open_journal", "run"]
 
 STS_ALGORITHMS = ("ES256", "RS256")
 """What the STS signs with, whichever it is configured to: a key still has only one of them."""
+STREAMS = 2
+"""Connections for a stream of revocations: one is held, and one that was cut may still be closing."""
 GUIDE_SCOPES = (ADD_ORDER, UPDATE_ORDER, CANCEL_ORDER)
 
 
@@ -67,9 +73,14 @@ async def run(context: ServiceContext, *, task_status: trio.TaskStatus[None] = t
         inventory = BoundClients(context, INVENTORY, endpoints.inventory, [CHANGE_INVENTORY])
         background = await stack.enter_async_context(trio.open_nursery())
         await background.start(inventory.run)
-        for _, keys in trusted:
-            await background.start(keys.run)
-        verifier = TokenVerifier(trusted, runtime.clock)
+        for issuer in trusted:
+            await background.start(issuer.keys.run)
+        followed = await _follow(trusted, background)
+        verifier = TokenVerifier(
+            [(issuer.trust, issuer.keys) for issuer in trusted],
+            runtime.clock,
+            {revocations.issuer: revocations for revocations in followed},
+        )
         async with trio.open_nursery() as changes:
             orders = Orders(
                 database,
@@ -82,7 +93,7 @@ async def run(context: ServiceContext, *, task_status: trio.TaskStatus[None] = t
                 hop=hop,
             )
             context.readiness[context.name] = orders.unready_reason
-            context.meters[context.name] = orders.figures
+            context.meters[context.name] = partial(_figures, orders, followed)
             await background.start(orders.run)
             await serve(
                 create_app(orders, Guard(Require(), verifier.verify, AUDIENCE), public_url=endpoints.order_url),
@@ -95,6 +106,30 @@ async def run(context: ServiceContext, *, task_status: trio.TaskStatus[None] = t
             )
             orders.stop_recovery()
         background.cancel_scope.cancel()
+
+
+async def _figures(orders: Orders, followed: Sequence[Revocations]) -> Sequence[Figure]:
+    return (*await orders.figures(), *figures(followed))
+
+
+class _Trusted(NamedTuple):
+    """An issuer, its keys, and its stream of revocations if it has one: over which client, and where."""
+
+    trust: TrustedIssuer
+    keys: JwksClient
+    stream: tuple[HttpClient, str] | None
+
+
+async def _follow(trusted: Sequence[_Trusted], nursery: trio.Nursery) -> list[Revocations]:
+    """Follow all streams at once; return when there is news of each, or its time for that is over."""
+    followed = []
+    async with trio.open_nursery() as starting:
+        for issuer in trusted:
+            if issuer.stream is not None:
+                revocations = Revocations(issuer.trust.issuer)
+                followed.append(revocations)
+                starting.start_soon(nursery.start, follow, revocations, *issuer.stream)
+    return followed
 
 
 def own_issuer(issuer: str) -> TrustedIssuer:
@@ -113,18 +148,18 @@ def _public_tls(authorities: Path, clock: Clock, _: Credential) -> ClientTls:
     return PublicTls(authorities, clock=clock)
 
 
-async def _trusted_issuers(
-    context: ServiceContext, sts: HttpClient, stack: AsyncExitStack
-) -> list[tuple[TrustedIssuer, JwksClient]]:
+async def _trusted_issuers(context: ServiceContext, sts: HttpClient, stack: AsyncExitStack) -> list[_Trusted]:
     """Return the issuers that are trusted, each with its own keys: the STS, the guide's, the configured ones."""
     endpoints, settings, runtime = context.endpoints, context.config.order, context.runtime
     known = {endpoints.issuer: "the suite's own STS"}
     found = []
     if settings.trust_sts:
-        found.append((own_issuer(endpoints.issuer), sts, endpoints.jwks_path))
+        sts_mtls = await stack.enter_async_context(context.open_client("sts", endpoints.sts_mtls, limit=STREAMS))
+        stream = (sts_mtls, REVOCATIONS_PATH)
+        found.append(_trusted(own_issuer(endpoints.issuer), sts, endpoints.jwks_path, stream))
     if context.guide:
         known[guide_issuer().issuer] = "the guide's issuer"
-        found.append((guide_issuer(), sts, GUIDE_JWKS_PATH))
+        found.append(_trusted(guide_issuer(), sts, GUIDE_JWKS_PATH))
     foreign = read_issuers(
         settings.issuers,
         "order.issuers",
@@ -134,11 +169,20 @@ async def _trusted_issuers(
     )
     for issuer in foreign:
         tls = context.credentials.derive(partial(_public_tls, issuer.ca_file, runtime.clock))
-        http = await stack.enter_async_context(open_client(runtime.network, [issuer.address], tls=tls))
-        found.append((issuer.trust, http, issuer.target))
+        http = await stack.enter_async_context(open_client(runtime.network, [issuer.keys.address], tls=tls))
+        foreign_stream = None
+        if issuer.revocations is not None:
+            address, target = issuer.revocations
+            client = open_client(runtime.network, [address], tls=tls, limit=STREAMS)
+            foreign_stream = (await stack.enter_async_context(client), target)
+        found.append(_trusted(issuer.trust, http, issuer.keys.target, foreign_stream))
     if not found:
         msg = "order.trust_sts: it is false and order.issuers is empty, so that nobody could order"
         raise StartError(msg)
-    return [
-        (trust, JwksClient(trust.issuer, fetch_over(http, target), trust.algorithms)) for trust, http, target in found
-    ]
+    return found
+
+
+def _trusted(
+    trust: TrustedIssuer, http: HttpClient, jwks_target: str, stream: tuple[HttpClient, str] | None = None
+) -> _Trusted:
+    return _Trusted(trust, JwksClient(trust.issuer, fetch_over(http, jwks_target), trust.algorithms), stream)

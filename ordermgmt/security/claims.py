@@ -12,7 +12,16 @@ from typing import Any, TypeGuard
 from ordermgmt.errors import Unauthenticated
 from ordermgmt.security.scopes import parse_scope
 
-__all__ = ["read_actors", "read_audience", "read_object", "read_scopes", "read_text", "read_texts", "read_time"]
+__all__ = [
+    "read_actors",
+    "read_audience",
+    "read_ids",
+    "read_object",
+    "read_scopes",
+    "read_text",
+    "read_texts",
+    "read_time",
+]
 
 MAX_TEXT = 256
 MAX_VALUES = 64
@@ -40,6 +49,12 @@ def read_texts(claims: Mapping[str, Any], name: str) -> tuple[str, ...]:
     if not isinstance(value, list) or len(value) > MAX_VALUES or not all(map(_is_text, value)):
         raise _invalid(name)
     return tuple(value)
+
+
+def read_ids(claims: Mapping[str, Any]) -> frozenset[str]:
+    """Return all ids by which a token can be revoked: its own, and those of what it came of."""
+    ids = (read_text(claims, "jti"), read_text(claims, "sid"), *read_texts(claims, "revocable_by"))
+    return frozenset(filter(None, ids))
 
 
 def read_time(claims: Mapping[str, Any], name: str) -> float | None:

@@ -22,7 +22,18 @@ from ordermgmt.security.principal import Principal
 from ordermgmt.security.scopes import parse_scope, render_scope
 from ordermgmt.telemetry.logs import get_logger
 
-__all__ = ["Authenticate", "Guard", "Policy", "Public", "Require", "current_principal", "public", "require"]
+__all__ = [
+    "Authenticate",
+    "Guard",
+    "Policy",
+    "Public",
+    "Require",
+    "RequireCaller",
+    "current_principal",
+    "public",
+    "require",
+    "require_caller",
+]
 
 View = TypeVar("View", bound=Callable[..., Any])
 Authenticate = Callable[[str | None, Peer | None], Awaitable[Principal]]
@@ -45,7 +56,14 @@ class Require:
     scopes: frozenset[str] = frozenset()
 
 
-Policy = Public | Require
+@dataclass(frozen=True, slots=True)
+class RequireCaller:
+    """A service of the table of callers that may do this, as its certificate alone proves. No token is looked at."""
+
+    scope: str
+
+
+Policy = Public | Require | RequireCaller
 
 
 def public(view: View) -> View:
@@ -60,6 +78,16 @@ def require(*scopes: str) -> Callable[[View], View]:
 
     def declare(view: View) -> View:
         setattr(view, _POLICY, policy)
+        return view
+
+    return declare
+
+
+def require_caller(scope: str) -> Callable[[View], View]:
+    """Let only services use this view that have `scope` in the table of callers of the app's `Guard`."""
+
+    def declare(view: View) -> View:
+        setattr(view, _POLICY, RequireCaller(scope))
         return view
 
     return declare
@@ -80,7 +108,7 @@ class Guard:
     `default` is the policy of views that declare none (None: each must). With `callers`, of a listener that asks
     for certificates, a request that is not to a public view must come from a service in that table; its token must
     be bound to that service's certificate and issued to that service; and what the view requires must be within
-    what that service may use.
+    what that service may use. Without `bound` all of that goes for views that require a caller only.
     """
 
     def __init__(
@@ -90,11 +118,13 @@ class Guard:
         realm: str,
         *,
         callers: Mapping[str, frozenset[str]] | None = None,
+        bound: bool = True,
     ) -> None:
         self._default = default
         self._authenticate = authenticate
         self._realm = realm
         self._callers = callers
+        self._bound = bound and callers is not None
         self._policies: dict[tuple[str, str], Policy] = {}
         self._log = get_logger(realm)
 
@@ -141,23 +171,26 @@ class Guard:
         if isinstance(policy, Public):
             return
         peer = request.scope.get("state", {}).get("peer")
-        self._check_caller(peer, policy)
+        if isinstance(policy, RequireCaller):
+            self._check_caller(peer, frozenset({policy.scope}))
+            return
+        if self._bound:
+            self._check_caller(peer, policy.scopes)
         principal = await self._authenticate(bearer_token(request.headers.getlist("authorization")), peer)
         self._check_bound(principal, peer)
         if not policy.scopes <= principal.scopes:
             raise Forbidden("insufficient-scope", scope=render_scope(policy.scopes))
         g.principal = principal
 
-    def _check_caller(self, peer: Peer | None, policy: Require) -> None:
-        if self._callers is None:
-            return
-        if peer is None or peer.name is None or peer.name not in self._callers:
+    def _check_caller(self, peer: Peer | None, scopes: frozenset[str]) -> None:
+        callers = self._callers or {}
+        if peer is None or peer.name is None or peer.name not in callers:
             raise Forbidden("caller-not-allowed", f"caller {peer.name or peer.uri if peer else None}")
-        if not policy.scopes <= self._callers[peer.name]:
-            raise Forbidden("caller-scope", f"caller {peer.name}", scope=render_scope(policy.scopes))
+        if not scopes <= callers[peer.name]:
+            raise Forbidden("caller-scope", f"caller {peer.name}", scope=render_scope(scopes))
 
     def _check_bound(self, principal: Principal, peer: Peer | None) -> None:
-        if self._callers is None:
+        if not self._bound:
             return
         if not principal.bound:
             raise Unauthenticated("token-not-bound")

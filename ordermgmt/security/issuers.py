@@ -16,18 +16,24 @@ from ordermgmt.security.pem import read_certificates
 from ordermgmt.security.scopes import parse_scope
 from ordermgmt.security.tokens import TrustedIssuer
 
-__all__ = ["ForeignIssuer", "read_issuers"]
+__all__ = ["ForeignIssuer", "Location", "read_issuers"]
 
 HTTPS_PORT = 443
 
 
-class ForeignIssuer(NamedTuple):
-    """A trusted issuer, and how its JWK set is fetched."""
+class Location(NamedTuple):
+    """Where something is fetched: a server, and path and query there."""
 
-    trust: TrustedIssuer
     address: Address
     target: str
-    """Path and query of the JWK set."""
+
+
+class ForeignIssuer(NamedTuple):
+    """A trusted issuer, where its JWK set is, and its stream of revocations if it has one."""
+
+    trust: TrustedIssuer
+    keys: Location
+    revocations: Location | None
     ca_file: Path
 
 
@@ -56,7 +62,8 @@ def read_issuers(
             issuer.issuer, issuer.audience, issuer.algorithms, token_types=issuer.token_types, scopes=issuer.scopes
         )
         ca_file = Path(issuer.ca_file) if issuer.ca_file else default_ca_file
-        found.append(ForeignIssuer(trust, *_location(issuer.jwks_url), ca_file))
+        revocations = _location(issuer.revocations_url) if issuer.revocations_url else None
+        found.append(ForeignIssuer(trust, _location(issuer.jwks_url), revocations, ca_file))
     return found
 
 
@@ -68,10 +75,12 @@ def _issuer_problems(issuer: IssuerConfig, taken: Mapping[str, str]) -> Iterator
         yield "issuer", f"{issuer.issuer!a} is {taken[issuer.issuer]} already"
     if not issuer.audience:
         yield "audience", "must not be empty"
-    try:
-        _location(issuer.jwks_url)
-    except ValueError:
-        yield "jwks_url", f"{issuer.jwks_url!a} is not an https URL of a host, without user and fragment"
+    urls = {"jwks_url": issuer.jwks_url, "revocations_url": issuer.revocations_url or issuer.jwks_url}
+    for name, url in urls.items():
+        try:
+            _location(url)
+        except ValueError:
+            yield name, f"{url!a} is not an https URL of a host, without user and fragment"
     if issuer.ca_file:
         try:
             read_certificates(Path(issuer.ca_file))
@@ -97,8 +106,8 @@ def _token_problems(issuer: IssuerConfig, scopes: Collection[str]) -> Iterator[t
             yield "scopes", f"{ours!a} is not one of {', '.join(sorted(scopes))}"
 
 
-def _location(url: str) -> tuple[Address, str]:
-    """Read the URL of a JWK set. What is not encrypted is refused, on loopback too. Raises ValueError."""
+def _location(url: str) -> Location:
+    """Read the URL of a JWK set or a stream. What is not encrypted is refused, on loopback too. Raises ValueError."""
     if not url.isascii() or not url.isprintable() or " " in url:
         msg = "not a URL"
         raise ValueError(msg)
@@ -107,4 +116,4 @@ def _location(url: str) -> tuple[Address, str]:
         msg = "not an https URL"
         raise ValueError(msg)
     query = f"?{parts.query}" if parts.query else ""
-    return Address(parts.hostname, parts.port or HTTPS_PORT), (parts.path or "/") + query
+    return Location(Address(parts.hostname, parts.port or HTTPS_PORT), (parts.path or "/") + query)

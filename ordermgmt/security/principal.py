@@ -24,6 +24,8 @@ class Principal(msgspec.Struct, frozen=True):
     jti: str | None = None
     sid: str | None = None
     """The session at the issuer that the token came of."""
+    revocable_by: tuple[str, ...] = ()
+    """Ids of what else it came of, at the issuer: the end of any of these is its end."""
     expires_at: float = 0.0
     """Seconds since 1970."""
     bound: bool = False

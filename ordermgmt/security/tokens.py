@@ -96,6 +96,8 @@ class SignedClaims(msgspec.Struct, frozen=True):
     issued_at: float
     confirmation: Mapping[str, Any] | None
     """The `cnf` claim (RFC 7800), or None if the token has none."""
+    ids: frozenset[str]
+    """Its `jti` and what it came of: whatever of these the issuer ends, it ends this token."""
 
 
 def parse(token: str) -> Unverified:
@@ -259,6 +261,7 @@ def _read_claims(payload: Mapping[str, Any], trust: TrustedIssuer) -> SignedClai
         roles=claims.read_texts(payload, "roles"),
         jti=claims.read_text(payload, "jti"),
         sid=claims.read_text(payload, "sid"),
+        revocable_by=claims.read_texts(payload, "revocable_by"),
         expires_at=expires_at,
         bound=confirmation is not None,
     )
@@ -268,4 +271,5 @@ def _read_claims(payload: Mapping[str, Any], trust: TrustedIssuer) -> SignedClai
         not_before=claims.read_time(payload, "nbf") or 0.0,
         issued_at=claims.read_time(payload, "iat") or 0.0,
         confirmation=confirmation,
+        ids=claims.read_ids(payload),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from ordermgmt.clock import Clock
@@ -13,6 +13,7 @@ from ordermgmt.security import tokens
 from ordermgmt.security.keys import KeySource, VerificationKey
 from ordermgmt.security.peer import Peer
 from ordermgmt.security.principal import Principal
+from ordermgmt.security.revocations import Revocations
 from ordermgmt.security.tokens import SignedClaims, TrustedIssuer, Unverified
 
 __all__ = ["TokenVerifier"]
@@ -24,6 +25,7 @@ CACHE_SIZE = 2048
 class _Issuer(NamedTuple):
     trust: TrustedIssuer
     keys: KeySource
+    revocations: Revocations | None
 
 
 class _Proven(NamedTuple):
@@ -35,25 +37,32 @@ class _Proven(NamedTuple):
 class TokenVerifier:
     """Verifies the JWTs of the issuers that a service trusts. Keys of one issuer never verify tokens of another.
 
-    What it remembers of a token is its signature and claims, under the token's digest; time, audience and binding
-    are checked on every use, and nothing is remembered longer than the key that proved it is current.
+    What it remembers of a token is its signature and claims, under the token's digest; time, audience, binding and
+    revocation are checked on every use, and nothing is remembered longer than the key that proved it is current.
+    `revocations` are, by issuer, of those who tell of them; tokens of others are good until their end.
     """
 
-    def __init__(self, issuers: Iterable[tuple[TrustedIssuer, KeySource]], clock: Clock) -> None:
+    def __init__(
+        self,
+        issuers: Iterable[tuple[TrustedIssuer, KeySource]],
+        clock: Clock,
+        revocations: Mapping[str, Revocations] | None = None,
+    ) -> None:
         self._issuers: dict[str, _Issuer] = {}
         for trust, keys in issuers:
             if trust.issuer in self._issuers:
                 msg = f"issuer {trust.issuer} is configured twice"
                 raise StartError(msg)
-            self._issuers[trust.issuer] = _Issuer(trust, keys)
+            self._issuers[trust.issuer] = _Issuer(trust, keys, (revocations or {}).get(trust.issuer))
         self._clock = clock
         self._proven: OrderedDict[bytes, _Proven] = OrderedDict()
 
     async def verify(self, token: str | None, peer: Peer | None = None) -> Principal:
         """Return whom the token proves, presented over a connection of `peer` (None: without a certificate).
 
-        Raises Unauthenticated with the reason (`no-token` for None), or Unavailable if the issuer's keys cannot
-        be had. It may wait for the issuer's keys, and only for them; cancelling it harms nobody else.
+        Raises Unauthenticated with the reason (`no-token` for None), or Unavailable if the issuer's keys cannot be had,
+        or it cannot be known whether the token was revoked. It may wait for the issuer's keys, and only for them;
+        cancelling it harms nobody else.
         """
         if token is None:
             raise Unauthenticated("no-token")
@@ -66,7 +75,11 @@ class TokenVerifier:
             proven = _Proven(issuer, key, tokens.check_signature(unverified, key, issuer.trust))
             self._remember(digest, proven)
         thumbprint = peer.thumbprint if peer is not None else None
-        return tokens.check_use(proven.claims, proven.issuer.trust, self._clock.now(), thumbprint)
+        now = self._clock.now()
+        principal = tokens.check_use(proven.claims, proven.issuer.trust, now, thumbprint)
+        if proven.issuer.revocations is not None:
+            proven.issuer.revocations.check(proven.claims.ids, proven.claims.issued_at, now)
+        return principal
 
     def _recall(self, digest: bytes) -> _Proven | None:
         proven = self._proven.get(digest)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ordermgmt.storage import Transaction
+from ordermgmt.sts.domain import client_grant, token_grant
 from ordermgmt.sts.registration import Client, UserDetails
+from ordermgmt.sts.revocation_store import new_generation, revoke
 from ordermgmt.sts.store import StoredUser, names_of, text_of
 
 __all__ = [
@@ -56,7 +58,8 @@ def add_client(transaction: Transaction, client: Client) -> bool:
     """Keep a new client; False if there is one of that id."""
     added = transaction.execute(
         "INSERT INTO clients (id, secret_digest, grants, scopes, targets, default_audience, public, name,"
-        " redirect_uris, post_logout_redirect_uris) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        " redirect_uris, post_logout_redirect_uris, generation)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
         (
             client.id,
             client.secret_digest,
@@ -68,6 +71,7 @@ def add_client(transaction: Transaction, client: Client) -> bool:
             client.name,
             text_of(client.redirect_uris),
             text_of(client.post_logout_redirect_uris),
+            new_generation(transaction),
         ),
     )
     return added.rowcount == 1
@@ -133,11 +137,18 @@ def set_client_secret(transaction: Transaction, client_id: str, secret_digest: s
 
 def end_all_of_user(transaction: Transaction, name: str, now: int) -> None:
     """End every session, code and token of a user, for good: they do not come back with the user."""
+    sessions = transaction.execute(
+        "SELECT sid FROM sessions WHERE user_name = ? AND ended_at IS NULL"
+        " UNION SELECT sid FROM token_families WHERE user_name = ? AND ended_at IS NULL",
+        (name, name),
+    ).rows
+    others = transaction.execute("SELECT digest FROM access_tokens WHERE user_name = ? AND sid = ''", (name,)).rows
     transaction.execute("UPDATE sessions SET ended_at = ? WHERE user_name = ? AND ended_at IS NULL", (now, name))
     transaction.execute("UPDATE token_families SET ended_at = ? WHERE user_name = ? AND ended_at IS NULL", (now, name))
     transaction.execute("DELETE FROM authorization_codes WHERE user_name = ? AND family_id IS NULL", (name,))
     transaction.execute("DELETE FROM access_tokens WHERE user_name = ?", (name,))
     transaction.execute("DELETE FROM login_places WHERE user_name = ?", (name,))
+    revoke(transaction, [*(sid for (sid,) in sessions), *(token_grant(digest) for (digest,) in others)])
 
 
 def end_all_of_client(transaction: Transaction, client_id: str, now: int) -> None:
@@ -148,3 +159,6 @@ def end_all_of_client(transaction: Transaction, client_id: str, now: int) -> Non
     transaction.execute("DELETE FROM authorization_codes WHERE client_id = ? AND family_id IS NULL", (client_id,))
     transaction.execute("DELETE FROM authorization_requests WHERE client_id = ?", (client_id,))
     transaction.execute("DELETE FROM access_tokens WHERE client_id = ?", (client_id,))
+    transaction.execute("UPDATE clients SET generation = generation + 1 WHERE id = ?", (client_id,))
+    ended = transaction.execute("SELECT generation - 1 FROM clients WHERE id = ?", (client_id,)).rows
+    revoke(transaction, [client_grant(client_id, generation) for (generation,) in ended])

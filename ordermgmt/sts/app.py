@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import inf
 from typing import Any
 
 from quart import Response, request
 
 from ordermgmt.errors import InvalidRequest, UnsupportedMediaType
 from ordermgmt.net.app import App, json_response, new_app, read_form
-from ordermgmt.security.guard import Guard, current_principal, public, require
+from ordermgmt.security.guard import Guard, current_principal, public, require, require_caller
 from ordermgmt.security.peer import Peer
 from ordermgmt.security.principal import Principal
 from ordermgmt.sts.browser_app import Portal, add_pages
@@ -18,6 +19,8 @@ from ordermgmt.sts.contract import (
     INTROSPECT_PATH,
     INVALID_REQUEST,
     JWKS_PATH,
+    READ_REVOCATIONS,
+    REVOCATIONS_PATH,
     REVOKE_PATH,
     TOKEN_PATH,
     USERINFO_PATH,
@@ -25,6 +28,7 @@ from ordermgmt.sts.contract import (
     OAuthError,
 )
 from ordermgmt.sts.operations import TokenService, claims_of
+from ordermgmt.sts.revocations import RevocationFeed
 from ordermgmt.sts.token_request import TokenRequest, read_token_request
 
 __all__ = ["MAX_BODY", "create_app"]
@@ -33,6 +37,9 @@ MAX_BODY = 32 * 1024
 """Bytes of a token request: a subject token of 8 KiB, form-encoded, and room for the rest."""
 Document = Callable[[], Mapping[str, Any]]
 PRIVATE = {"cache-control": "no-store", "pragma": "no-cache"}  # RFC 6749 section 5.1
+STREAM = {"cache-control": "no-store", "content-type": "application/x-ndjson"}
+MAX_DIGITS = 18
+"""Of a number in the database."""
 PUBLIC = {"cache-control": "public, max-age=300"}
 
 
@@ -41,22 +48,25 @@ def create_app(
     portal: Portal,
     documents: Mapping[str, Document],
     *,
+    feed: RevocationFeed,
+    callers: Mapping[str, frozenset[str]],
     guide_jwks: Mapping[str, Any] | None = None,
 ) -> App:
-    """Make the application. `documents` are made anew for each answer, by path.
+    """Make the application. `documents` are made anew for each answer, by path. `callers` may follow `feed`.
 
     `guide_jwks` is served as it is: nothing here trusts its keys.
     """
     app = new_app("sts", max_body=MAX_BODY)
     _add_token_endpoints(app, tokens)
     add_pages(app, portal)
+    _add_revocations(app, feed)
     _add_documents(app, tokens, {**documents, **({} if guide_jwks is None else {GUIDE_JWKS_PATH: lambda: guide_jwks})})
     app.register_error_handler(OAuthError, _render)
 
     async def authenticate(token: str | None, peer: Peer | None) -> Principal:  # noqa: ARG001
         return await tokens.authenticate(token)
 
-    Guard(None, authenticate, "sts").protect(app)
+    Guard(None, authenticate, "sts", callers=callers, bound=False).protect(app)
     return app
 
 
@@ -95,6 +105,21 @@ def _add_documents(app: App, tokens: TokenService, documents: Mapping[str, Docum
 
     for path in documents:
         app.add_url_rule(path, view_func=document, methods=["GET"])
+
+
+def _add_revocations(app: App, feed: RevocationFeed) -> None:
+    @app.get(REVOCATIONS_PATH)
+    @require_caller(READ_REVOCATIONS)
+    async def revocations() -> Response:
+        epoch, after = request.args.get("epoch", ""), request.args.get("after", "0")
+        if not after.isascii() or not after.isdigit() or len(after) > MAX_DIGITS:
+            raise InvalidRequest("invalid-after", "after is the number of a revocation")
+        if request.method == "HEAD":
+            return Response(b"", 200, headers=dict(STREAM))
+        ends_at = request.scope.get("state", {}).get("ends_at", inf)
+        response = Response(feed.lines(epoch, int(after), ends_at), 200, headers=dict(STREAM))
+        response.timeout = None  # it ends by itself
+        return response
 
 
 async def _read_request() -> TokenRequest:

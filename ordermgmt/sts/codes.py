@@ -16,7 +16,7 @@ from ordermgmt.sts.contract import (
     OAuthError,
 )
 from ordermgmt.sts.core import AUTH_METHODS, NONE, Grant
-from ordermgmt.sts.domain import Authority
+from ordermgmt.sts.domain import Authority, client_grant
 from ordermgmt.sts.family import CompromisedError, Family
 from ordermgmt.sts.mint import Redeemed, token_digest
 from ordermgmt.sts.registration import Client
@@ -86,5 +86,7 @@ def _family(code: Code, client: Client, rules: Rules, family_id: str, now: float
         user=code.details,
         sid=code.sid,
         family=family_id,
+        generation=client.generation,
+        revocable_by=(client_grant(client.id, client.generation), family_id),
     )
     return Family(family_id, authority, expires_at)

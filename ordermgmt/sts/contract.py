@@ -27,7 +27,9 @@ __all__ = [
     "OIDC_SCOPES",
     "OPENID_METADATA_PATH",
     "ORDER_SCOPES",
+    "READ_REVOCATIONS",
     "REFRESH_TOKEN",
+    "REVOCATIONS_PATH",
     "REVOKE_PATH",
     "SCOPE_WORDS",
     "SERVICE_SCOPES",
@@ -55,6 +57,8 @@ AUTHORIZE_PATH = "/oauth2/authorize"
 INTROSPECT_PATH = "/oauth2/introspect"
 REVOKE_PATH = "/oauth2/revoke"
 USERINFO_PATH = "/oauth2/userinfo"
+REVOCATIONS_PATH = "/revocations"
+"""For services that hold a certificate: what was revoked, as lines that keep coming (docs/revocation.md)."""
 LOGIN_PATH = "/login"
 CONSENT_PATH = "/consent"
 """Pages for a user: `?request=<id>` says which authorization request waits for it."""
@@ -91,6 +95,8 @@ UNSUPPORTED_TOKEN_TYPE = "unsupported_token_type"  # noqa: S105 an error code (R
 
 ORDER_SCOPES = frozenset({"add_order", "update_order", "cancel_order", "read_all_orders", "operate"})
 """What users, and clients for themselves, may do with orders."""
+READ_REVOCATIONS = "read_revocations"
+"""What a service may do here that follows revocations. No token says it: its certificate is enough."""
 SERVICE_SCOPES = frozenset({"read_inventory", "change_inventory", "manage_inventory"})
 """What services may do with stock."""
 

@@ -202,11 +202,10 @@ class Grant(BaseGrant, TokenEndpointMixin):  # type: ignore[misc]
         if named is not None and named.name != family.authority.audience:
             raise OAuthError(INVALID_TARGET, "the authorization is for another target")
         opaque = family.authority.audience == client.default_audience
-        own_lifetime = rules.bound_token_lifetime if thumbprint else rules.exchanged_token_lifetime
         authority = for_client(
             family.authority,
             now=now,
-            lifetime=rules.access_token_lifetime if opaque else own_lifetime,
+            lifetime=rules.access_token_lifetime if opaque else rules.exchanged_token_lifetime,
             scopes=scopes_of(sent),
             thumbprint="" if opaque else thumbprint,
         )

@@ -18,7 +18,17 @@ from ordermgmt.sts.contract import (
 )
 from ordermgmt.sts.registration import Client, UserDetails
 
-__all__ = ["MAX_ACTORS", "Authority", "choose_target", "exchange", "for_client", "for_itself", "profile"]
+__all__ = [
+    "MAX_ACTORS",
+    "Authority",
+    "choose_target",
+    "client_grant",
+    "exchange",
+    "for_client",
+    "for_itself",
+    "profile",
+    "token_grant",
+]
 
 MAX_ACTORS = 4
 """Services that one request may pass through on behalf of a user; verifiers read no longer chain."""
@@ -49,6 +59,10 @@ class Authority:
     """The session that it came of. Empty: of none."""
     family: str = ""
     """The family of tokens that it belongs to. Empty: to none."""
+    generation: int = 0
+    """Of the client whose grant it began with, then."""
+    revocable_by: tuple[str, ...] = ()
+    """Ids of what it came of, besides its session: the end of any of these is its end."""
 
     def narrowed(
         self,
@@ -89,6 +103,8 @@ class Authority:
     def claims(self, *, token_id: str, issued_at: int) -> dict[str, Any]:
         """Return the claims of an access token that says exactly this (RFC 9068 section 2.2)."""
         claims = self.described() | {"iat": issued_at, "jti": token_id}
+        if self.revocable_by:
+            claims["revocable_by"] = list(self.revocable_by)
         if self.user is not None:
             claims.update(_details(self.subject, self.user, AUDIENCES[self.audience].user_details))
         return claims
@@ -111,6 +127,16 @@ class Authority:
         if self.bound_to:
             claims["cnf"] = {"x5t#S256": self.bound_to}
         return claims
+
+
+def client_grant(client_id: str, generation: int) -> str:
+    """Return the id of what a client may do in a generation of its tokens."""
+    return f"client:{client_id}#{generation}"
+
+
+def token_grant(digest: str) -> str:
+    """Return the id of an opaque token, given its digest: half of it, which tells nobody the other half."""
+    return digest[:32]
 
 
 def _nested(actors: Sequence[str]) -> dict[str, Any]:
@@ -162,6 +188,8 @@ def for_itself(
         audience=target.name,
         expires_at=int(now) + lifetime,
         client_id=client.id,
+        generation=client.generation,
+        revocable_by=() if client.certificate_uri else (client_grant(client.id, client.generation),),
     )
     return whole.narrowed(now=now, lifetime=lifetime, audience=target, scopes=scopes, bound_to=thumbprint)
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from ordermgmt.storage import Transaction
 from ordermgmt.sts.contract import OIDC_SCOPES
-from ordermgmt.sts.domain import Authority
+from ordermgmt.sts.domain import Authority, client_grant, token_grant
 from ordermgmt.sts.family import Family
 from ordermgmt.sts.registration import UserDetails
+from ordermgmt.sts.revocation_store import revoke
 from ordermgmt.sts.store import PURGE, names_of, text_of
 
 __all__ = [
@@ -54,7 +55,8 @@ def find_family(transaction: Transaction, digest: str, issuer: str) -> Family | 
     """
     rows = transaction.execute(
         "SELECT f.id, f.client_id, f.user_name, f.sid, f.scopes, f.audience, f.expires_at, f.ends_at, f.current_digest,"
-        " f.previous_digest, f.rotated_at, f.ended_at, s.ended_at, u.full_name, u.roles, u.scopes, c.scopes"
+        " f.previous_digest, f.rotated_at, f.ended_at, s.ended_at, u.full_name, u.roles, u.scopes, c.scopes,"
+        " c.generation"
         " FROM refresh_tokens r JOIN token_families f ON f.id = r.family_id JOIN clients c ON c.id = f.client_id"
         " JOIN users u ON u.name = f.user_name LEFT JOIN sessions s ON s.sid = f.sid"
         " WHERE r.digest = ? AND c.disabled = 0 AND u.disabled = 0",
@@ -63,7 +65,7 @@ def find_family(transaction: Transaction, digest: str, issuer: str) -> Family | 
     if not rows:
         return None
     family_id, client_id, user, sid, scopes, audience, expires_at, ends_at, current, previous, rotated_at = rows[0][:11]
-    family_ended, session_ended, full_name, roles, of_user, of_client = rows[0][11:]
+    family_ended, session_ended, full_name, roles, of_user, of_client, generation = rows[0][11:]
     left = names_of(scopes) & names_of(of_client) & (names_of(of_user) | OIDC_SCOPES)
     authority = Authority(
         issuer=issuer,
@@ -75,6 +77,8 @@ def find_family(transaction: Transaction, digest: str, issuer: str) -> Family | 
         user=UserDetails(full_name, tuple(roles.split())),
         sid=sid,
         family=family_id,
+        generation=generation,
+        revocable_by=(client_grant(client_id, generation), family_id),
     )
     return Family(
         id=family_id,
@@ -110,17 +114,24 @@ def repeat(transaction: Transaction, family: Family, successor: str, now: int, e
         (successor, ends_at, family.id, family.previous, family.rotated_at),
     )
     if changed.rowcount == 1:
-        transaction.execute(
-            "DELETE FROM access_tokens WHERE family_id = ? AND issued_at >= ?", (family.id, family.rotated_at)
-        )
+        dead = transaction.execute(
+            "SELECT digest FROM access_tokens WHERE family_id = ? AND issued_at >= ?", (family.id, family.rotated_at)
+        ).rows
+        for (digest,) in dead:
+            transaction.execute("DELETE FROM access_tokens WHERE digest = ?", (digest,))
         _add_refresh_token(transaction, successor, family.id, now)
+        revoke(transaction, [token_grant(digest) for (digest,) in dead])
     return changed.rowcount == 1
 
 
 def end_family(transaction: Transaction, family_id: str, now: int) -> None:
-    """End a family and its access tokens. Its refresh tokens stay known, as dead ones."""
-    transaction.execute("UPDATE token_families SET ended_at = ? WHERE id = ? AND ended_at IS NULL", (now, family_id))
+    """End a family and all that came of it. Its refresh tokens stay known, as dead ones."""
+    changed = transaction.execute(
+        "UPDATE token_families SET ended_at = ? WHERE id = ? AND ended_at IS NULL", (now, family_id)
+    )
     transaction.execute("DELETE FROM access_tokens WHERE family_id = ?", (family_id,))
+    if changed.rowcount == 1:
+        revoke(transaction, [family_id])
 
 
 def end_families_of_session(transaction: Transaction, sid: str, now: int) -> None:

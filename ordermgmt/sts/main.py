@@ -18,6 +18,7 @@ from ordermgmt.net.app import App
 from ordermgmt.net.server import serve
 from ordermgmt.runtime import Runtime, ServiceContext
 from ordermgmt.security.passwords import Passwords
+from ordermgmt.security.revocations import sequence_figure
 from ordermgmt.storage import Database, Location, OpenDatabase, open_database, storage_figures
 from ordermgmt.sts.accounts import Accounts
 from ordermgmt.sts.app import MAX_BODY, create_app
@@ -34,6 +35,7 @@ from ordermgmt.sts.mint import ID_TOKEN_LIFETIME, Mint
 from ordermgmt.sts.operations import TokenService
 from ordermgmt.sts.page import origin_of
 from ordermgmt.sts.registration import system_clients
+from ordermgmt.sts.revocations import RevocationFeed, open_feed
 from ordermgmt.sts.rules import Rules
 from ordermgmt.sts.sessions import Sessions
 from ordermgmt.sts.signing_key import SigningKeys, open_signing_keys
@@ -59,9 +61,12 @@ async def run(context: ServiceContext, *, task_status: trio.TaskStatus[None] = t
     """
     async with _open_database(context.database, context.runtime) as database:
         keys = await _open_keys(database, context.runtime, context.config.sts, context.data)
-        app, tokens = await _open_app(context, database, keys)
+        feed = await open_feed(
+            database, context.runtime.entropy, context.config.sts.exchanged_token_lifetime, context.drain
+        )
+        app, tokens = await _open_app(context, database, keys, feed)
         context.readiness[context.name] = tokens.unready_reason
-        context.meters[context.name] = partial(_figures, database)
+        context.meters[context.name] = partial(_figures, database, feed)
         async with trio.open_nursery() as background:
             await background.start(keys.run, context.bells.signing_keys)
             async with trio.open_nursery() as nursery:
@@ -71,8 +76,8 @@ async def run(context: ServiceContext, *, task_status: trio.TaskStatus[None] = t
             background.cancel_scope.cancel()
 
 
-async def _figures(database: OpenDatabase) -> Sequence[Figure]:
-    return storage_figures(database)
+async def _figures(database: OpenDatabase, feed: RevocationFeed) -> Sequence[Figure]:
+    return (*storage_figures(database), sequence_figure(await feed.sequence()))
 
 
 @asynccontextmanager
@@ -109,7 +114,9 @@ async def _open_keys(database: Database, runtime: Runtime, config: StsConfig, da
     )
 
 
-async def _open_app(context: ServiceContext, database: Database, keys: SigningKeys) -> tuple[App, TokenService]:
+async def _open_app(
+    context: ServiceContext, database: Database, keys: SigningKeys, feed: RevocationFeed
+) -> tuple[App, TokenService]:
     runtime, endpoints = context.runtime, context.endpoints
     if context.demo:
         await install_demo(database, context.data, entropy=runtime.entropy, threads=runtime.threads)
@@ -132,7 +139,7 @@ async def _open_app(context: ServiceContext, database: Database, keys: SigningKe
         METADATA_PATH: lambda: server_metadata(*urls),
         OPENID_METADATA_PATH: lambda: openid_metadata(*urls, keys.current.algorithms),
     }
-    app = create_app(tokens, portal, documents, guide_jwks=_guide_jwks(context))
+    app = create_app(tokens, portal, documents, feed=feed, callers=context.callers, guide_jwks=_guide_jwks(context))
     return app, tokens
 
 

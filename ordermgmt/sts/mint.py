@@ -208,4 +208,5 @@ def _authority(principal: Principal, audience: str, thumbprint: str) -> Authorit
         bound_to=thumbprint if principal.bound else "",
         user=None if is_client else UserDetails(principal.full_name or "", principal.roles),
         sid=principal.sid or "",
+        revocable_by=principal.revocable_by,
     )

@@ -10,7 +10,7 @@ from ordermgmt.clock import Clock
 from ordermgmt.errors import Error, Unauthenticated, Unavailable
 from ordermgmt.security.principal import Principal
 from ordermgmt.storage import Database, Transaction
-from ordermgmt.sts import authorization_store, family_store, key_store, session_store, store
+from ordermgmt.sts import authorization_store, family_store, key_store, revocation_store, store
 from ordermgmt.sts.contract import TokenResponse, is_opaque_token, is_refresh_token
 from ordermgmt.sts.core import Core, Snapshot
 from ordermgmt.sts.domain import Authority, profile
@@ -144,10 +144,10 @@ class TokenService:
             return store.find_access_token(transaction, token_digest(token), issuer)
         thumbprint = request.thumbprint if client.certificate_uri else ""
         authority = self._mint.read(token, issuer, client.id, now, thumbprint)
-        return self._of_live_session(transaction, authority)
+        return self._unless_revoked(transaction, authority)
 
-    def _of_live_session(self, transaction: Transaction, authority: Authority | None) -> Authority | None:
-        if authority is None or (authority.sid and session_store.is_ended(transaction, authority.sid)):
+    def _unless_revoked(self, transaction: Transaction, authority: Authority | None) -> Authority | None:
+        if authority is None or revocation_store.is_revoked(transaction, [authority.sid, *authority.revocable_by]):
             return None
         return authority
 
@@ -168,7 +168,7 @@ class TokenService:
         family = self._family(transaction, token)
         if family is not None:
             return FoundToken(family=family, current=not family.ended and family.current == token_digest(token))
-        return FoundToken(self._of_live_session(transaction, self._mint.issued_here(token, issuer, now)))
+        return FoundToken(self._unless_revoked(transaction, self._mint.issued_here(token, issuer, now)))
 
     async def _save(self, outcome: Outcome, now: int) -> bool:
         """Save all of an outcome or nothing of it: False if what it stands on has changed since it was read."""

@@ -50,6 +50,8 @@ class Client:
     certificate_uri: str = ""
     """The URI that its certificate has to name (RFC 8705 section 2.1.2, `tls_client_auth_san_uri`)."""
     public: bool = False
+    generation: int = 0
+    """How often all its tokens were ended."""
     name: str = ""
     """What users get to see of it. Empty: its id."""
     redirect_uris: frozenset[str] = frozenset()

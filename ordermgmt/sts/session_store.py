@@ -6,9 +6,10 @@ from ordermgmt.storage import Transaction
 from ordermgmt.sts.authorization import Session
 from ordermgmt.sts.family_store import end_families_of_session
 from ordermgmt.sts.registration import UserDetails
+from ordermgmt.sts.revocation_store import revoke
 from ordermgmt.sts.store import PURGE
 
-__all__ = ["add_session", "end_session", "find_session", "is_ended", "renew_session", "touch_session"]
+__all__ = ["add_session", "end_session", "find_session", "renew_session", "touch_session"]
 
 
 def find_session(transaction: Transaction, digest: str, now: int) -> Session | None:
@@ -24,12 +25,6 @@ def find_session(transaction: Transaction, digest: str, now: int) -> Session | N
     sid, user, full_name, roles, scopes, auth_time, ends_at = rows[0]
     details = UserDetails(full_name, tuple(roles.split()))
     return Session(sid, user, details, frozenset(scopes.split()), auth_time, ends_at)
-
-
-def is_ended(transaction: Transaction, sid: str) -> bool:
-    """Tell whether a session was ended. One whose time is over was not: its tokens have times of their own."""
-    rows = transaction.execute("SELECT sid FROM sessions WHERE sid = ? AND ended_at IS NOT NULL", (sid,)).rows
-    return bool(rows)
 
 
 def add_session(transaction: Transaction, sid: str, digest: str, user: str, now: int, ends_at: int) -> None:
@@ -67,4 +62,6 @@ def end_session(transaction: Transaction, sid: str, now: int) -> bool:
     """End a session and every token that came of it; False if it had ended already."""
     changed = transaction.execute("UPDATE sessions SET ended_at = ? WHERE sid = ? AND ended_at IS NULL", (now, sid))
     end_families_of_session(transaction, sid, now)
+    if changed.rowcount == 1:
+        revoke(transaction, [sid])
     return changed.rowcount == 1

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 from ordermgmt.storage import Transaction
 from ordermgmt.sts.contract import client_subject
-from ordermgmt.sts.domain import Authority
+from ordermgmt.sts.domain import Authority, client_grant, token_grant
 from ordermgmt.sts.registration import Client, UserDetails
+from ordermgmt.sts.revocation_store import new_generation, revoke, revoke_everything
 
 __all__ = [
     "StoredUser",
@@ -43,12 +44,13 @@ def find_client(transaction: Transaction, client_id: str) -> Client | None:
     """Return a client that is registered and not disabled."""
     rows = transaction.execute(
         "SELECT grants, scopes, targets, default_audience, secret_digest, certificate_uri, public, name, redirect_uris,"
-        " post_logout_redirect_uris FROM clients WHERE id = ? AND disabled = 0",
+        " post_logout_redirect_uris, generation FROM clients WHERE id = ? AND disabled = 0",
         (client_id,),
     ).rows
     if not rows:
         return None
-    grants, scopes, targets, default_audience, secret_digest, certificate_uri, public, name, uris, logout_uris = rows[0]
+    grants, scopes, targets, default_audience, secret_digest, certificate_uri, public, name = rows[0][:8]
+    uris, logout_uris, generation = rows[0][8:]
     return Client(
         id=client_id,
         grants=names_of(grants),
@@ -58,6 +60,7 @@ def find_client(transaction: Transaction, client_id: str) -> Client | None:
         secret_digest=secret_digest,
         certificate_uri=certificate_uri,
         public=bool(public),
+        generation=generation,
         name=name,
         redirect_uris=names_of(uris),
         post_logout_redirect_uris=names_of(logout_uris),
@@ -84,7 +87,7 @@ def save_access_token(transaction: Transaction, digest: str, authority: Authorit
     )
     transaction.execute(
         "INSERT INTO access_tokens (digest, client_id, user_name, scopes, audience, issued_at, expires_at, sid,"
-        " family_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " family_id, generation) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             digest,
             authority.client_id,
@@ -95,31 +98,36 @@ def save_access_token(transaction: Transaction, digest: str, authority: Authorit
             authority.expires_at,
             authority.sid,
             authority.family or None,
+            authority.generation,
         ),
     )
 
 
 def remove_access_token(transaction: Transaction, digest: str) -> None:
-    """Forget an opaque token, so that it is good for nothing."""
-    transaction.execute("DELETE FROM access_tokens WHERE digest = ?", (digest,))
+    """Forget an opaque token, so that it is good for nothing, and end what it was exchanged for."""
+    if transaction.execute("DELETE FROM access_tokens WHERE digest = ?", (digest,)).rowcount == 1:
+        revoke(transaction, [token_grant(digest)])
 
 
 def find_access_token(transaction: Transaction, digest: str, issuer: str) -> Authority | None:
     """Return what an opaque token says, expired or not.
 
-    None if it, its client or its user is not good any more, or its family or session was ended.
+    None if it, its client or its user is not good any more, or its family or session was ended, or it is of an earlier
+    generation: a token that was being issued while all of its client's were ended is there afterwards.
     """
     rows = transaction.execute(
-        "SELECT t.client_id, t.user_name, t.scopes, t.audience, t.expires_at, t.sid, t.family_id, u.full_name, u.roles"
+        "SELECT t.client_id, t.user_name, t.scopes, t.audience, t.expires_at, t.sid, t.family_id, t.generation,"
+        " u.full_name, u.roles"
         " FROM access_tokens t JOIN clients c ON c.id = t.client_id LEFT JOIN users u ON u.name = t.user_name"
         " LEFT JOIN token_families f ON f.id = t.family_id LEFT JOIN sessions s ON s.sid = t.sid"
         " WHERE t.digest = ? AND c.disabled = 0 AND (t.user_name IS NULL OR u.disabled = 0)"
-        " AND f.ended_at IS NULL AND s.ended_at IS NULL",
+        " AND f.ended_at IS NULL AND s.ended_at IS NULL AND t.generation = c.generation",
         (digest,),
     ).rows
     if not rows:
         return None
-    client_id, user_name, scopes, audience, expires_at, sid, family, full_name, roles = rows[0]
+    client_id, user_name, scopes, audience, expires_at, sid, family, generation, full_name, roles = rows[0]
+    parents = [client_grant(client_id, generation), *([family] if family else [])]
     return Authority(
         issuer=issuer,
         subject=client_subject(client_id) if user_name is None else user_name,
@@ -130,6 +138,8 @@ def find_access_token(transaction: Transaction, digest: str, issuer: str) -> Aut
         user=None if user_name is None else UserDetails(full_name, tuple(roles.split())),
         sid=sid,
         family=family or "",
+        generation=generation,
+        revocable_by=(*parents, token_grant(digest)),
     )
 
 
@@ -147,6 +157,7 @@ def end_all_sessions(transaction: Transaction) -> None:
         "sessions",
     ):
         transaction.execute(f"DELETE FROM {table}")  # noqa: S608 - constants
+    revoke_everything(transaction)
 
 
 def demo_fingerprint(transaction: Transaction) -> str | None:
@@ -162,7 +173,8 @@ def put_demo(
     for client in clients:
         transaction.execute(
             "INSERT INTO clients (id, secret_digest, grants, scopes, targets, default_audience, public, name,"
-            " redirect_uris, post_logout_redirect_uris, demo) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)"
+            " redirect_uris, post_logout_redirect_uris, demo, generation)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?)"
             " ON CONFLICT (id) DO UPDATE SET secret_digest = excluded.secret_digest WHERE clients.demo = 1",
             (
                 client.id,
@@ -175,6 +187,7 @@ def put_demo(
                 client.name,
                 text_of(client.redirect_uris),
                 text_of(client.post_logout_redirect_uris),
+                new_generation(transaction),
             ),
         )
     for user in users:
@@ -198,12 +211,18 @@ def put_demo(
 
 def remove_demo(transaction: Transaction) -> None:
     """Remove the demo clients and users, and every token of theirs."""
+    clients = transaction.execute("SELECT id, generation FROM clients WHERE demo = 1").rows
+    sessions = transaction.execute(
+        "SELECT sid FROM sessions WHERE user_name IN (SELECT name FROM users WHERE demo = 1)"
+        " UNION SELECT sid FROM token_families WHERE user_name IN (SELECT name FROM users WHERE demo = 1)"
+    ).rows
     for statement in (
         "DELETE FROM clients WHERE demo = 1",
         "DELETE FROM users WHERE demo = 1",
         "DELETE FROM demo_file",
     ):
         transaction.execute(statement)
+    revoke(transaction, [*(client_grant(*client) for client in clients), *(sid for (sid,) in sessions)])
 
 
 def names_of(text: str) -> frozenset[str]:

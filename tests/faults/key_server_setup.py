@@ -35,6 +35,7 @@ class KeyServer:
         self.network = MemoryNetwork()
         self.keys = [KEY]
         self.answer: Answer = publish
+        self.tell: Callable[[Tls, str], Awaitable[None]] = no_stream
         self.fetches: list[float] = []
         self.sent = 0
         self.broken: list[float] = []
@@ -54,25 +55,30 @@ class KeyServer:
     async def _handle(self, wire: MemoryStream) -> None:
         stream = trio.SSLStream(wire, self._context, server_side=True, https_compatible=True)
         try:
-            while await self._read_request(stream):
-                self.fetches.append(trio.current_time())
-                await self.answer(self, stream)
+            while target := await self._read_request(stream):
+                if target.startswith("/revocations?"):
+                    await self.tell(stream, target)
+                else:
+                    assert target == "/keys?v=1"
+                    self.fetches.append(trio.current_time())
+                    await self.answer(self, stream)
         except trio.BrokenResourceError:
             self.broken.append(trio.current_time())
         finally:
             wire.close()
 
-    async def _read_request(self, stream: Tls) -> bool:
+    async def _read_request(self, stream: Tls) -> str:
         if self.answer is be_away:
-            return False
+            return ""
         head = b""
         while not head.endswith(b"\r\n\r\n"):
             part = await stream.receive_some()
             if not part:
-                return False
+                return ""
             head += part
-        assert head.startswith(b"GET /keys?v=1 HTTP/1.1\r\n")
-        return True
+        method, target, _ = head.decode().split(" ", 2)
+        assert method == "GET"
+        return target
 
     def document(self) -> bytes:
         return json.dumps({"keys": [key.public_jwk() for key in self.keys]}).encode()
@@ -80,6 +86,10 @@ class KeyServer:
 
 async def send(stream: Tls, body: bytes, status: str = "200 OK") -> None:
     await stream.send_all(f"HTTP/1.1 {status}\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body)
+
+
+async def no_stream(stream: Tls, target: str) -> None:
+    await send(stream, b"", "404 Not Found")
 
 
 async def publish(server: KeyServer, stream: Tls) -> None:
@@ -164,12 +174,19 @@ class Shop:
 
 
 @asynccontextmanager
-async def shop(folder: Path, answer: Answer = publish) -> AsyncIterator[Shop]:
-    """Run the order service alone; STS and inventory service are nowhere."""
+async def shop(
+    folder: Path, answer: Answer = publish, tell: Callable[[Tls, str], Awaitable[None]] | None = None
+) -> AsyncIterator[Shop]:
+    """Run the order service alone; STS and inventory service are nowhere. With `tell` the issuer has a stream."""
     server = KeyServer(folder)
     server.answer = answer
+    server.tell = tell or no_stream
     issuer = IssuerConfig(
-        issuer=ISSUER, audience="orders", jwks_url="https://id.test/keys?v=1", ca_file=str(folder / "id-ca.pem")
+        issuer=ISSUER,
+        audience="orders",
+        jwks_url="https://id.test/keys?v=1",
+        ca_file=str(folder / "id-ca.pem"),
+        revocations_url="https://id.test/revocations?v=1" if tell else "",
     )
     config = Config(order=OrderConfig(issuers=(issuer,), trust_sts=False))
     async with trio.open_nursery() as nursery:

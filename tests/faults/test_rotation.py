@@ -24,9 +24,10 @@ from ordermgmt.config import Config, StsConfig
 from ordermgmt.net import Address, Binding, Network
 from ordermgmt.order import settlement
 from ordermgmt.pki import files as pki
+from ordermgmt.security import revocation_stream
 from ordermgmt.security.jwks import REFRESH, STALE
 from ordermgmt.security.pem import read_certificates
-from ordermgmt.sts import signing_key
+from ordermgmt.sts import revocations, signing_key
 from ordermgmt.sts.key_rotation import MARGIN, PUBLISH_AHEAD, Schedule
 from ordermgmt.supervision.health import State
 from ordermgmt.testing.harness import RunningSystem, running_system
@@ -192,6 +193,9 @@ async def live(folder: Path, pace: Pace, monkeypatch: pytest.MonkeyPatch) -> See
     monkeypatch.setattr(signing_key, "POLL", pace.look)
     monkeypatch.setattr(renewal, "LOOK", pace.look)
     monkeypatch.setattr(settlement, "PASS", 3 * pace.look)
+    monkeypatch.setattr(revocations, "POLL", pace.look)
+    monkeypatch.setattr(revocations, "HEARTBEAT", 3 * pace.look)
+    monkeypatch.setattr(revocation_stream, "SILENCE", 9 * pace.look)
     bombs = [arm(name, monkeypatch) for name in ("sts", "inventory", "order", "gateway")]
     network, seen, chance = MemoryNetwork(), Seen(), Random(4)  # noqa: S311 - a test repeats
     gate = Rarely(network)

@@ -29,6 +29,7 @@ __all__ = ["end", "start", "warm"]
 FILES = (
     "tests/unit/test_vectors.py",
     "tests/unit/test_unforgeable_rows.py",
+    "tests/unit/test_revocations.py",
     "tests/contract/test_unforgeable_callers.py",
     "tests/contract/test_unforgeable.py",
 )

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 import msgspec
+import trio
 from quart import Response
 from werkzeug.datastructures import Headers
 
@@ -37,6 +38,7 @@ from ordermgmt.sts.contract import (
     METADATA_PATH,
     OPENID_METADATA_PATH,
     ORDER_SCOPES,
+    READ_REVOCATIONS,
     TOKEN_PATH,
     service_resource,
 )
@@ -49,6 +51,7 @@ from ordermgmt.sts.metadata import openid_metadata, server_metadata
 from ordermgmt.sts.mint import Mint, token_digest
 from ordermgmt.sts.operations import TokenService
 from ordermgmt.sts.registration import Client, UserDetails, system_clients
+from ordermgmt.sts.revocations import RevocationFeed
 from ordermgmt.sts.rules import Rules
 from ordermgmt.sts.sessions import Sessions
 from ordermgmt.sts.signing_key import SigningKeys, open_signing_keys
@@ -202,7 +205,15 @@ async def open_sts(
         }
         logins = Logins(database, sessions, Passwords(threads, entropy), entropy, clock)
         portal = Portal(ISSUER, authorizations, sessions, logins, Logouts(database, mint, rules))
-        app = create_app(tokens, portal, documents, guide_jwks={"keys": []})
+        feed = RevocationFeed(database, rules.exchanged_token_lifetime, trio.Event())
+        app = create_app(
+            tokens,
+            portal,
+            documents,
+            feed=feed,
+            callers={"order": frozenset({READ_REVOCATIONS})},
+            guide_jwks={"keys": []},
+        )
         yield Sts(app, database, clock, key, mint, SECRETS, authorizations, sessions)
 
 

@@ -23,6 +23,8 @@ def test_the_table_agrees_with_the_token_service() -> None:
         ("order", "inventory"),
         ("gateway", "inventory"),
         ("gateway", "order"),
+        ("order", "sts"),
+        ("gateway", "sts"),
     }
 
 
@@ -46,10 +48,11 @@ def test_the_table_agrees_with_the_token_service() -> None:
             {"clients": {**CLIENTS, "gateway": replace(CLIENTS["gateway"], exchange_targets=NONE)}},
             "gateway cannot call order",
         ),
+        ({"callers": {**CALLERS, "sts": {}}}, "order cannot call sts: sts does not let order in"),
         ({"audiences": {"order": AUDIENCES["order"]}}, "the STS knows no audience inventory"),
         ({"audiences": {**AUDIENCES, "order": replace(AUDIENCES["order"], scopes=NONE)}}, "grants no scope add_order"),
     ],
-    ids=["caller", "client", "target", "scope", "exchange", "audience", "audience-scope"],
+    ids=["caller", "client", "target", "scope", "exchange", "certified", "audience", "audience-scope"],
 )
 def test_the_first_broken_edge_is_named(broken: dict[str, object], line: str) -> None:
     tables = {"callers": CALLERS, "clients": CLIENTS, "audiences": AUDIENCES, **broken}

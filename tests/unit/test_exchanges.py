@@ -8,6 +8,7 @@ import trio
 from ordermgmt.errors import Unauthenticated, Unavailable
 from ordermgmt.gateway import exchanges as module
 from ordermgmt.gateway.exchanges import Exchanged, Exchanges
+from ordermgmt.security.revocations import RevocationLine, Revocations
 from ordermgmt.testing.clocks import VirtualClock
 
 LIFE = 60.0
@@ -27,12 +28,12 @@ class Sts:
         await trio.sleep(1)
         if self.failure is not None:
             raise self.failure
-        return Exchanged(f"{audience}-{len(self.asked)}", asked_at + LIFE)
+        return Exchanged(f"{audience}-{len(self.asked)}", asked_at + LIFE, asked_at, frozenset({f"id of {token[:1]}"}))
 
 
 async def test_callers_of_one_token_share_one_exchange(autojump_clock: trio.abc.Clock, nursery: trio.Nursery) -> None:
     sts = Sts(clock := VirtualClock())
-    kept = Exchanges(sts.exchange, clock=clock, nursery=nursery)
+    kept = Exchanges(sts.exchange, revocations=Revocations("sts"), clock=clock, nursery=nursery)
     got: set[Exchanged] = set()
 
     async def call() -> None:
@@ -47,7 +48,7 @@ async def test_callers_of_one_token_share_one_exchange(autojump_clock: trio.abc.
 
 async def test_tokens_and_audiences_are_kept_apart(autojump_clock: trio.abc.Clock, nursery: trio.Nursery) -> None:
     sts = Sts(clock := VirtualClock())
-    kept = Exchanges(sts.exchange, clock=clock, nursery=nursery)
+    kept = Exchanges(sts.exchange, revocations=Revocations("sts"), clock=clock, nursery=nursery)
     for _ in range(2):
         tokens = [(await kept.get(*pair)).token for pair in (("a", "order"), ("a", "inventory"), ("b", "order"))]
         assert tokens == ["order-1", "inventory-2", "order-3"]
@@ -56,7 +57,7 @@ async def test_tokens_and_audiences_are_kept_apart(autojump_clock: trio.abc.Cloc
 
 async def test_a_caller_who_leaves_fails_nobody(autojump_clock: trio.abc.Clock, nursery: trio.Nursery) -> None:
     sts = Sts(clock := VirtualClock())
-    kept = Exchanges(sts.exchange, clock=clock, nursery=nursery)
+    kept = Exchanges(sts.exchange, revocations=Revocations("sts"), clock=clock, nursery=nursery)
     got: list[str] = []
 
     async def stays() -> None:
@@ -74,7 +75,7 @@ async def test_a_caller_who_leaves_fails_nobody(autojump_clock: trio.abc.Clock, 
 
 async def test_a_token_is_renewed_before_its_end(autojump_clock: trio.abc.Clock, nursery: trio.Nursery) -> None:
     sts = Sts(clock := VirtualClock())
-    kept = Exchanges(sts.exchange, clock=clock, nursery=nursery)
+    kept = Exchanges(sts.exchange, revocations=Revocations("sts"), clock=clock, nursery=nursery)
     await kept.get("a", "order")
     await trio.sleep(LIFE - module.SPARE - 1.5)
     assert (await kept.get("a", "order")).token == "order-1"
@@ -86,7 +87,7 @@ async def test_a_failure_reaches_all_waiters_and_is_not_kept(
     autojump_clock: trio.abc.Clock, nursery: trio.Nursery
 ) -> None:
     sts = Sts(clock := VirtualClock())
-    kept = Exchanges(sts.exchange, clock=clock, nursery=nursery)
+    kept = Exchanges(sts.exchange, revocations=Revocations("sts"), clock=clock, nursery=nursery)
     sts.failure = Unauthenticated("invalid-subject-token")
     refused = 0
 
@@ -115,7 +116,7 @@ async def test_the_end_of_the_gateway_ends_the_wait(autojump_clock: trio.abc.Clo
 
     async with trio.open_nursery() as callers:  # noqa: SIM117 - callers outlive flights
         async with trio.open_nursery() as flights:
-            kept = Exchanges(sts.exchange, clock=clock, nursery=flights)
+            kept = Exchanges(sts.exchange, revocations=Revocations("sts"), clock=clock, nursery=flights)
             callers.start_soon(call, kept)
             await trio.sleep(0.5)
             flights.cancel_scope.cancel()
@@ -127,7 +128,7 @@ async def test_the_cache_is_bounded_and_forgets_what_was_used_longest_ago(
 ) -> None:
     monkeypatch.setattr(module, "MAX_ENTRIES", 2)
     sts = Sts(clock := VirtualClock())
-    kept = Exchanges(sts.exchange, clock=clock, nursery=nursery)
+    kept = Exchanges(sts.exchange, revocations=Revocations("sts"), clock=clock, nursery=nursery)
     for token in "abacab":
         await kept.get(token, "order")
     assert [token for token, _ in sts.asked] == ["a", "b", "c", "b"]
@@ -135,6 +136,59 @@ async def test_the_cache_is_bounded_and_forgets_what_was_used_longest_ago(
 
 async def test_subject_tokens_are_not_kept(autojump_clock: trio.abc.Clock, nursery: trio.Nursery) -> None:
     sts = Sts(clock := VirtualClock())
-    kept = Exchanges(sts.exchange, clock=clock, nursery=nursery)
+    kept = Exchanges(sts.exchange, revocations=Revocations("sts"), clock=clock, nursery=nursery)
     await kept.get("oma_secret", "order")
     assert "oma_secret" not in repr(kept._kept)
+
+
+def revoked(number: int, *ids: str) -> RevocationLine:
+    return RevocationLine("e", number, 90, revoked=ids)
+
+
+async def test_a_kept_token_that_is_revoked_is_exchanged_anew(
+    autojump_clock: trio.abc.Clock, nursery: trio.Nursery
+) -> None:
+    sts, revocations = Sts(clock := VirtualClock()), Revocations("sts")
+    kept = Exchanges(sts.exchange, revocations=revocations, clock=clock, nursery=nursery)
+    for token in "ab":
+        await kept.get(token, "order")
+    revocations.apply(revoked(1, "id of a"))
+    sts.failure = Unauthenticated("invalid-subject-token")
+    with pytest.raises(Unauthenticated, match="invalid-subject-token"):
+        await kept.get("a", "order")
+    assert (await kept.get("b", "order")).token == "order-2"
+
+
+async def test_a_token_that_is_revoked_while_it_is_exchanged_is_given_to_nobody(
+    autojump_clock: trio.abc.Clock, nursery: trio.Nursery
+) -> None:
+    sts, revocations = Sts(clock := VirtualClock()), Revocations("sts")
+    kept = Exchanges(sts.exchange, revocations=revocations, clock=clock, nursery=nursery)
+    refused: list[str] = []
+
+    async def call() -> None:
+        with pytest.raises(Unauthenticated) as error:
+            await kept.get("a", "order")
+        refused.append(error.value.code)
+
+    async with trio.open_nursery() as callers:
+        for _ in range(3):
+            callers.start_soon(call)
+        await trio.sleep(0.5)
+        revocations.apply(revoked(1, "id of a"))
+    assert (refused, len(sts.asked)) == (["revoked"] * 3, 1)
+    assert not kept._kept
+
+
+async def test_a_kept_token_of_which_that_cannot_be_known_is_exchanged_anew(
+    autojump_clock: trio.abc.Clock, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only where tokens live for more than a minute."""
+    monkeypatch.setattr("tests.unit.test_exchanges.LIFE", 600.0)
+    sts, revocations = Sts(clock := VirtualClock()), Revocations("sts")
+    kept = Exchanges(sts.exchange, revocations=revocations, clock=clock, nursery=nursery)
+    await kept.get("a", "order")
+    await trio.sleep(58)
+    assert (await kept.get("a", "order")).token == "order-1"
+    await trio.sleep(2)
+    assert (await kept.get("a", "order")).token == "order-2"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from quart import Blueprint
@@ -10,7 +12,7 @@ from quart_trio import QuartTrio
 
 from ordermgmt.errors import StartError, Unauthenticated
 from ordermgmt.security.bearer import bearer_token
-from ordermgmt.security.guard import Guard, Public, Require, public, require
+from ordermgmt.security.guard import Guard, Public, Require, public, require, require_caller
 from ordermgmt.security.peer import Peer
 from tests.unit.guard_setup import GOOD, PEER, Answer, Door, ask, guarded, sample_app
 
@@ -163,6 +165,45 @@ async def test_a_caller_may_use_no_more_than_its_row_even_with_the_scope_in_its_
 async def test_a_caller_s_token_must_be_bound_and_its_own(door: Door) -> None:
     answer = await ask(guarded(door, callers=CALLERS), "POST", "/order", f"Bearer {GOOD}", peer=PEER)
     check_refused(answer, 401, 'Bearer realm="order", error="invalid_token"')
+
+
+def followed(**options: Any) -> QuartTrio:
+    app = sample_app()
+
+    @app.get("/follow")
+    @require_caller("read_it")
+    async def follow() -> str:
+        return "followed"
+
+    Guard(Require(), Door(), "order", **options).protect(app)
+    return app
+
+
+@pytest.mark.parametrize(
+    ("peer", "status"),
+    [
+        (PEER, 200),
+        (None, 403),
+        (replace(PEER, name=None), 403),
+        (replace(PEER, name="gateway"), 403),
+        (replace(PEER, name="stranger"), 403),
+    ],
+)
+async def test_a_certificate_alone_may_be_enough_for_a_view(peer: Peer | None, status: int) -> None:
+    callers = {"caller": frozenset({"read_it"}), "gateway": frozenset({"read_else"})}
+    app = followed(callers=callers | {PEER.name or "": frozenset({"read_it"})}, bound=False)
+    answer = await ask(app, "GET", "/follow", peer=peer)
+    assert answer.status == status
+    assert (answer.body == b"followed") == (status == 200)
+
+
+async def test_other_views_of_such_a_listener_ask_for_no_certificate() -> None:
+    app = followed(callers={"x": frozenset({"read_it"})}, bound=False)
+    assert (await ask(app, "GET", "/plain", f"Bearer {GOOD}", peer=None)).status == 200
+
+
+async def test_without_a_table_no_certificate_is_enough() -> None:
+    assert (await ask(followed(), "GET", "/follow", peer=PEER)).status == 403
 
 
 def with_static(app: QuartTrio) -> None:

@@ -55,7 +55,7 @@ def test_without_a_ca_file_the_suite_s_own_ca_certifies() -> None:
 )
 def test_keys_are_fetched_from_the_host_and_path_of_the_url(url: str, address: Address, target: str) -> None:
     (found,) = read(changed(jwks_url=url))
-    assert (found.address, found.target) == (address, target)
+    assert found.keys == (address, target)
 
 
 BAD_URLS = [

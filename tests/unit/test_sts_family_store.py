@@ -28,6 +28,7 @@ AUTHORITY = Authority(
     user=ALICE,
     sid="s",
     family="f",
+    revocable_by=("client:web#0", "f"),
 )
 FAMILY = Family("f", AUTHORITY, NOW + 1000, current="first")
 Change = Callable[[Transaction, Family, str, int, int], bool]

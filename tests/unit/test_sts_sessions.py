@@ -9,7 +9,7 @@ import pytest
 from ordermgmt.clock import SystemClock
 from ordermgmt.errors import NotFound
 from ordermgmt.storage import Database, Location, open_database
-from ordermgmt.sts import session_store, store
+from ordermgmt.sts import revocation_store, store
 from ordermgmt.sts.registration import UserDetails
 from ordermgmt.sts.sessions import Sessions
 from ordermgmt.sts.store import StoredUser
@@ -90,7 +90,7 @@ async def test_a_logout_is_for_good(setup: Setup) -> None:
     assert ended.user == "alice"
     assert await setup.sessions.find_session(cookie) is None
     assert await setup.sessions.end_session(cookie) is None
-    assert await setup.database.read(lambda transaction: session_store.is_ended(transaction, ended.sid))
+    assert await setup.database.read(lambda transaction: revocation_store.is_revoked(transaction, [ended.sid]))
     again = await setup.sessions.open_session("alice", cookie)
     other = await setup.sessions.find_session(again)
     assert other is not None

@@ -82,8 +82,8 @@ async def test_a_user_comes_back_as_it_was_registered(database: Database) -> Non
 async def test_a_token_comes_back_as_the_authority_that_it_was_made_from(database: Database) -> None:
     await save(database, "own", OWN)
     await save(database, "hers", OF_ALICE)
-    assert await find(database, "own") == OWN
-    assert await find(database, "hers") == OF_ALICE
+    assert await find(database, "own") == replace(OWN, revocable_by=("client:app#0", "own"))
+    assert await find(database, "hers") == replace(OF_ALICE, revocable_by=("client:app#0", "hers"))
     assert await find(database, "other") is None
 
 

@@ -38,6 +38,7 @@ def test_every_room_file_that_decides_is_weakened() -> None:
         "scopes",
         "binding",
         "verifier",
+        "revocations",
         "guard",
     }
     assert {weakening.file for weakening in WEAKENINGS} == {f"{name}.py" for name in decides}

@@ -188,4 +188,5 @@ def _texts() -> Iterator[Row]:
             yield Row(f"{name} is {value!r:.20}", claims(**{name: value}), f"invalid-{name}")
     lists: list[Any] = [None, "clerk", 7, [7], [["clerk"]], [""], ["a\0"], ["a"] * 65]
     for value in lists:
-        yield Row(f"roles is {value!r:.20}", claims(roles=value), "invalid-roles")
+        for name in ("roles", "revocable_by"):
+            yield Row(f"{name} is {value!r:.20}", claims(**{name: value}), f"invalid-{name}")

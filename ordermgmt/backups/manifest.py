@@ -8,8 +8,8 @@ from pathlib import Path
 import msgspec
 
 from ordermgmt.errors import StartError
+from ordermgmt.sts.contract import KEY_FILE
 from ordermgmt.sts.demo import FILE_NAME as DEMO_CREDENTIALS
-from ordermgmt.sts.key_file import FILE_NAME as KEY_FILE
 
 __all__ = ["DATABASES", "FORMAT", "NAME", "SECRETS", "CopiedFile", "Manifest", "read_manifest"]
 

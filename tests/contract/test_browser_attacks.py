@@ -117,32 +117,31 @@ async def test_a_session_gets_a_new_id_at_each_sign_in(tmp_path: Path, autojump_
             assert answer.status == status
 
 
-@pytest.mark.parametrize(
-    "return_to",
-    [
-        "https://evil.example/",
-        "//evil.example/",
-        "/%5Cevil.example/",
-        "/%09/evil.example/",
-        "/%0a/evil.example",
-        "%5C%5Cevil.example",
-        "evil.example",
-        "javascript:alert(1)",
-        "",
-        "/%E2%80%A8x",
-        "/" + "x" * 2048,
-        "/&return_to=/two",
-    ],
-)
-async def test_nobody_is_sent_away_after_a_sign_in(
-    return_to: str, tmp_path: Path, autojump_clock: trio.abc.Clock
-) -> None:
+AWAY = [
+    "https://evil.example/",
+    "//evil.example/",
+    "/%5Cevil.example/",
+    "/%09/evil.example/",
+    "/%0a/evil.example",
+    "%5C%5Cevil.example",
+    "evil.example",
+    "javascript:alert(1)",
+    "",
+    "/%E2%80%A8x",
+    "/" + "x" * 2048,
+    "/&return_to=/two",
+]
+
+
+async def test_nobody_is_sent_away_after_a_sign_in(tmp_path: Path, autojump_clock: trio.abc.Clock) -> None:
     async with open_shop(tmp_path) as system:
         browser = await surfer(system)
-        answer = await browser.get(f"/session/login?return_to={return_to}")
-        assert answer.status == 400
-        assert LOGIN not in browser.cookies
+        for return_to in AWAY:
+            answer = await browser.get(f"/session/login?return_to={return_to}")
+            assert answer.status == 400, return_to
+            assert LOGIN not in browser.cookies
         assert (await browser.get("/session/login?return_to=/a%3Fb%3Dhttps://x//y%23z")).status == 303
+        assert LOGIN in browser.cookies
 
 
 async def test_an_answer_counts_once(tmp_path: Path, autojump_clock: trio.abc.Clock) -> None:
@@ -186,19 +185,19 @@ async def test_a_code_of_another_login_is_refused(tmp_path: Path, autojump_clock
         assert (await victim.send("GET", again)).status == 200
 
 
-@pytest.mark.parametrize("change", ["other", "missing", "twice"])
-async def test_an_answer_names_its_issuer(change: str, tmp_path: Path, autojump_clock: trio.abc.Clock) -> None:
+async def test_an_answer_names_its_issuer(tmp_path: Path, autojump_clock: trio.abc.Clock) -> None:
     async with open_shop(tmp_path) as system:
         browser = await surfer(system)
-        back = await browser.begin("alice")
-        head, _, issuer = back.partition("&iss=")
-        changed = {
-            "other": f"{head}&iss=https%3A%2F%2Fevil.example",
-            "missing": head,
-            "twice": f"{back}&iss={issuer}",
-        }[change]
-        assert (await browser.send("GET", changed)).status == 400
-        assert await browser.session() == {"signed_in": False}
+        for change in ("another", "none", "two"):
+            back = await browser.begin("alice")
+            head, _, issuer = back.partition("&iss=")
+            changed = {
+                "another": f"{head}&iss=https%3A%2F%2Fevil.example",
+                "none": head,
+                "two": f"{back}&iss={issuer}",
+            }[change]
+            assert (await browser.send("GET", changed)).status == 400, change
+            assert await browser.session() == {"signed_in": False}
         assert (await browser.send("GET", await browser.begin("alice"))).status == 200
 
 

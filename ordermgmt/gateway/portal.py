@@ -40,9 +40,11 @@ class SessionApi:
         try:
             return await self._forwarder.forward(replace(request, subject_token=token))
         except Unauthenticated as error:
-            if error.code == INVALID_SUBJECT_TOKEN:
-                await self._sessions.forget(session)
-            raise
+            if error.code != INVALID_SUBJECT_TOKEN:
+                raise
+            refused = error
+        await self._sessions.forget(session)
+        raise refused
 
 
 @dataclass(frozen=True, slots=True)

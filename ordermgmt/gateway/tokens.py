@@ -9,13 +9,13 @@ import trio
 
 from ordermgmt.errors import StartError, Unauthenticated, Unavailable
 from ordermgmt.gateway import session_store
-from ordermgmt.gateway.provider import GrantRefused, Provider, TokenAnswer
+from ordermgmt.gateway.provider import ConnectedProvider, GrantRefused, Provider, TokenAnswer
 from ordermgmt.gateway.session_store import Lease
 from ordermgmt.gateway.sessions import Session, Tokens, refresh_at
 from ordermgmt.ids import Entropy, new_id
 from ordermgmt.security.key_file import KeyFile
 from ordermgmt.security.scopes import parse_scope
-from ordermgmt.storage import Database, Transaction
+from ordermgmt.storage import Database
 from ordermgmt.telemetry.logs import get_logger
 
 __all__ = ["Refresher", "TokenSafe", "read_scopes"]
@@ -105,40 +105,40 @@ class Refresher:
 
     async def _replace(self, session: Session) -> Session:
         tokens, holder = self._safe.open(session), new_id(self._entropy)
+        provider = await self._provider.connected()
         while True:
             lease = await self._database.write(
                 lambda transaction: session_store.take_lease(transaction, session, holder, LEASE)
             )
             if lease is Lease.TAKEN:
-                return await self._replace_alone(session, tokens, holder)
-            if lease is Lease.HELD:
-                await trio.sleep(POLL)
-                continue
-            found = await self._database.read(
-                lambda transaction: session_store.find_session(transaction, session.digest)
-            )
-            if found is None:
-                raise Unauthenticated("session-over")
-            return found
+                return await self._replace_alone(provider, session, tokens, holder)
+            if lease is not Lease.HELD:
+                return await self._as_it_is(session)
+            await trio.sleep(POLL)
 
-    async def _replace_alone(self, session: Session, tokens: Tokens, holder: str) -> Session:
+    async def _replace_alone(
+        self, provider: ConnectedProvider, session: Session, tokens: Tokens, holder: str
+    ) -> Session:
         if not tokens.refresh:
             return await self._end(session, holder, "the access token has ended, and there is no refresh token")
-        try:
-            provider = await self._provider.connected()
-            asked_at = await self._database.read(lambda transaction: transaction.now())
-            answer = await provider.refresh(tokens.refresh)
-        except GrantRefused as refused:
-            return await self._end(session, holder, str(refused))
-        except Unavailable:
+        asked_at = await self._database.read(lambda transaction: transaction.now())
+        answer = await _ask(provider, tokens.refresh)
+        if isinstance(answer, GrantRefused):
+            return await self._end(session, holder, str(answer))
+        if isinstance(answer, Unavailable):
             await self._database.write(
                 lambda transaction: session_store.release_lease(transaction, session.digest, holder)
             )
-            raise
+            raise answer
         renewed = self._renewed(session, tokens, answer, asked_at)
-        if not await self._save(renewed, holder):
-            raise Unauthenticated("session-over")  # it was ended meanwhile
-        return renewed
+        return renewed if await self._save(renewed, holder) else await self._as_it_is(session)
+
+    async def _as_it_is(self, before: Session) -> Session:
+        """Return a session whose tokens somebody else has replaced. Raises Unauthenticated if it ended instead."""
+        found = await self._database.read(lambda transaction: session_store.find_session(transaction, before.digest))
+        if found is None or found.sealed == before.sealed:
+            raise Unauthenticated("session-over")
+        return found
 
     def _renewed(self, session: Session, tokens: Tokens, answer: TokenAnswer, asked_at: float) -> Session:
         """Return the session with its new tokens; what an answer leaves out stays as it was (RFC 6749 section 6)."""
@@ -163,16 +163,20 @@ class Refresher:
 
     async def _end(self, session: Session, holder: str, reason: str) -> Session:
         """End a session that its issuer has ended; if somebody else has the lease by now, its outcome counts."""
-
-        def end(transaction: Transaction) -> tuple[bool, Session | None]:
-            ended = session_store.end_session(transaction, session.digest, holder=holder)
-            return ended is not None, session_store.find_session(transaction, session.digest)
-
-        ended, found = await self._database.write(end)
-        if not ended and found is not None and found.sealed != session.sealed:
-            return found
+        ended = await self._database.write(
+            lambda transaction: session_store.end_session(transaction, session.digest, holder=holder)
+        )
+        if ended is None:
+            return await self._as_it_is(session)
         log.info("session-ended", reason=reason)
         raise Unauthenticated("session-over")
+
+
+async def _ask(provider: ConnectedProvider, refresh_token: str) -> TokenAnswer | GrantRefused | Unavailable:
+    try:
+        return await provider.refresh(refresh_token)
+    except (GrantRefused, Unavailable) as refused:
+        return refused
 
 
 def read_scopes(answer: TokenAnswer, otherwise: frozenset[str]) -> frozenset[str]:

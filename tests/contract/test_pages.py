@@ -75,7 +75,7 @@ def write(folder: Path) -> Path:
 def test_an_asset_of_another_kind_stops_the_start(name: str, tmp_path: Path) -> None:
     folder = write(tmp_path)
     (folder / "assets" / name).write_text("x")
-    with pytest.raises(StartError, match="an asset is called like name.js"):
+    with pytest.raises(StartError, match=r"an asset is called like name\.js"):
         load_files(folder)
 
 

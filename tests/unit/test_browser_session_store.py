@@ -114,7 +114,7 @@ async def test_one_holder_at_a_time(kept: Kept) -> None:
     assert await kept.at(6, renewed("b"))
     found = await kept.session(6)
     assert found is not None
-    assert (found.sealed, found.refresh_at, found.scopes) == ("new", NOW + 90, {"openid"})
+    assert (found.sealed, found.refresh_at, found.scopes) == ("new", NOW + 90, frozenset({"openid"}))
     assert await kept.at(6, lease("c")) is Lease.NEEDLESS
     assert await kept.at(6, lease("c", found)) is Lease.TAKEN
     assert not await kept.at(6, renewed("b"))
@@ -145,8 +145,8 @@ async def test_only_the_holder_of_the_lease_ends_a_session_for_want_of_tokens(ke
 
 
 async def test_all_sessions_of_one_at_the_issuer_end(kept: Kept) -> None:
-    for digest, change in (("two", {}), ("three", {"sid": "other"}), ("four", {"issuer": "https://other"})):
-        other = replace(SESSION, digest=digest, **change)
+    two, three, four = (replace(SESSION, digest=digest) for digest in ("two", "three", "four"))
+    for other in (two, replace(three, sid="other"), replace(four, issuer="https://other")):
         await kept.at(0, lambda transaction, other=other: store.add_session(transaction, other, ""))  # type: ignore[misc]
     assert await kept.at(0, lambda transaction: store.end_sessions_of(transaction, "https://issuer", "sid")) == 2
     left = await kept.at(0, lambda transaction: transaction.execute("SELECT digest FROM sessions").rows)

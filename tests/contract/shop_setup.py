@@ -28,7 +28,11 @@ _REFRESH = re.compile(r"0;url=(.*)", re.DOTALL)
 class Surfer:
     """A browser in front of the gateway and the STS, which share a site but not an origin."""
 
-    system: RunningSystem
+    origin: str
+    """Of the gateway."""
+    issuer: str
+    data: Path
+    """Where the passwords of the demo users are."""
     gateway: HttpClient
     sts: HttpClient
     cookies: dict[str, str] = field(default_factory=dict)
@@ -38,10 +42,6 @@ class Surfer:
     """Every Set-Cookie that came."""
     passed: list[str] = field(default_factory=list)
     """Every URL that was asked for."""
-
-    @property
-    def origin(self) -> str:
-        return self.system.suite.endpoints.gateway_url
 
     async def send(
         self, method: str, url: str, headers: Headers | None = None, content: bytes = b"", *, cross_site: bool = False
@@ -80,7 +80,7 @@ class Surfer:
             if location is None or location.startswith(stop):
                 return answer
             assert answer.status == 303
-            url = location if "//" in location else self.system.suite.endpoints.issuer + location
+            url = location if "//" in location else self.issuer + location
         msg = "too many redirects"
         raise AssertionError(msg)
 
@@ -93,7 +93,7 @@ class Surfer:
         assert login.status == 200, login.content
         page = Page(login.content)
         form = {**page.fields, "username": user, "password": self.password(user)}
-        action = self.system.suite.endpoints.issuer + page.action
+        action = self.issuer + page.action
         content_type = ("content-type", "application/x-www-form-urlencoded")
         done = await self.send("POST", action, [content_type, *FROM_HERE], urlencode(form).encode())
         assert done.status == 303, done.content
@@ -118,7 +118,7 @@ class Surfer:
 
     def password(self, user: str) -> str:
         """Return the password of a demo user."""
-        for line in (self.system.data / "demo-credentials").read_text().splitlines():
+        for line in (self.data / "demo-credentials").read_text().splitlines():
             kind, name, secret = line.split(" ")
             if (kind, name) == ("user", user):
                 return secret
@@ -139,7 +139,9 @@ class Surfer:
 
 async def surfer(system: RunningSystem) -> Surfer:
     """Return a browser that was never here."""
-    return Surfer(system, await system.client("gateway"), await system.client("sts"))
+    endpoints = system.suite.endpoints
+    gateway, sts = await system.client("gateway"), await system.client("sts")
+    return Surfer(endpoints.gateway_url, endpoints.issuer, system.data, gateway, sts)
 
 
 @asynccontextmanager

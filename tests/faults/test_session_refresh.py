@@ -64,7 +64,7 @@ async def second_gateway(first: RunningSystem, folder: Path) -> AsyncIterator[Su
         tls = PublicTls(second.certs / "ca.pem", clock=second.runtime.clock)
         address = second.address("gateway")._replace(host="localhost")
         async with open_client(network, [address], tls=tls) as http:
-            yield Surfer(first, http, http)
+            yield Surfer(first.suite.endpoints.gateway_url, first.suite.endpoints.issuer, first.data, http, http)
 
 
 async def ask_often(browsers: list[Surfer], times: int = 20) -> list[int]:

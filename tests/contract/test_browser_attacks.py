@@ -159,16 +159,20 @@ async def test_an_answer_counts_once(tmp_path: Path, autojump_clock: trio.abc.Cl
         assert (await browser.ask("POST", "/api/order", ORDER)).status == 201  # its tokens were not touched by it
 
 
-async def test_an_answer_counts_in_the_browser_that_asked(tmp_path: Path, autojump_clock: trio.abc.Clock) -> None:
+async def test_an_answer_counts_in_the_browser_that_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.abc.Clock
+) -> None:
     async with open_shop(tmp_path) as system:
         attacker, victim = await surfer(system), await surfer(system)
         back = await attacker.begin("bob")
+        sent = record_requests(monkeypatch)
         for login in ("", "B" * 43, "short"):
             victim.cookies = {LOGIN: login} if login else {}
             assert (await victim.send("GET", back)).status == 400
             assert await victim.session() == {"signed_in": False}
         await victim.get("/session/login")  # its own login, but not this answer
         assert (await victim.send("GET", back)).status == 400
+        assert [target for _, target, _ in sent if target == "/oauth2/token"] == []  # the code went nowhere
         assert (await attacker.send("GET", back)).status == 200
         assert (await attacker.session())["user"]["sub"] == "bob"
 

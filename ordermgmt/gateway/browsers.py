@@ -112,17 +112,17 @@ def _client(context: ServiceContext) -> Client:
 
 
 def _connect(context: ServiceContext) -> Callable[[str], AbstractAsyncContextManager[HttpClient]]:
-    """Return what connects to the provider: to the STS where the settings say that it is, by its identity."""
+    """Return what connects to the provider: to the STS where the settings say that it is, by its identity.
+
+    The STS has two listeners, and whichever URL is not the issuer's is the other one's.
+    """
     endpoints, runtime = context.endpoints, context.runtime
-    known = {
-        location_of(endpoints.issuer).origin: endpoints.sts,
-        location_of(endpoints.sts_mtls_url).origin: endpoints.sts_mtls,
-    }
     ca_file = Path(context.config.gateway.issuer_ca_file or Path(context.config.suite.certs) / "ca.pem")
 
     def connect(origin: str) -> AbstractAsyncContextManager[HttpClient]:
-        if not context.config.gateway.issuer and origin in known:
-            return context.open_client("sts", known[origin])
+        if not context.config.gateway.issuer:
+            of_issuer = origin == location_of(endpoints.issuer).origin
+            return context.open_client("sts", endpoints.sts if of_issuer else endpoints.sts_mtls)
         tls = context.credentials.derive(partial(_public_tls, ca_file, runtime.clock))
         return open_client(runtime.network, [_address(origin)], tls=tls)
 

@@ -101,7 +101,11 @@ class Provider:
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Keep it found until cancelled. Started at once: a provider that is not there yet is waited for."""
         task_status.started()
-        where, retry = location_of(self.client.issuer), FIRST_RETRY
+        try:
+            where, retry = location_of(self.client.issuer), FIRST_RETRY
+        except ValueError as error:  # of a STS that runs elsewhere, and nothing says where
+            log.warning("provider-not-found", issuer=self.client.issuer, reason=str(error))
+            await trio.sleep_forever()
         target = where.target.rstrip("/") + "/.well-known/openid-configuration"
         async with self._connect(where.origin) as http:
             metadata = None

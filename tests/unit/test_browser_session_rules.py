@@ -89,7 +89,7 @@ AT_HASH = urlsafe_b64encode(hashlib.sha256(ACCESS.encode()).digest()[:16]).rstri
 GOOD: dict[str, Any] = {"aud": "gateway", "nonce": "n", "iat": 1, "azp": "gateway", "at_hash": AT_HASH}
 
 
-def check(payload: dict[str, Any]) -> None:
+def check_payload(payload: dict[str, Any]) -> None:
     check_id_token(payload, client_id="gateway", nonce="n", access_token=ACCESS)
 
 
@@ -97,7 +97,7 @@ def check(payload: dict[str, Any]) -> None:
     "change", [{}, {"azp": None}, {"at_hash": None}, {"aud": ["gateway"], "azp": None}, {"aud": ["gateway", "x"]}]
 )
 def test_an_id_token_that_answers_this_login(change: dict[str, Any]) -> None:
-    check({name: value for name, value in (GOOD | change).items() if value is not None})
+    check_payload({name: value for name, value in (GOOD | change).items() if value is not None})
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_an_id_token_that_answers_this_login(change: dict[str, Any]) -> None:
 )
 def test_an_id_token_that_does_not(change: dict[str, Any], code: str) -> None:
     with pytest.raises(Unauthenticated) as caught:
-        check({name: value for name, value in (GOOD | change).items() if value is not None})
+        check_payload({name: value for name, value in (GOOD | change).items() if value is not None})
     assert caught.value.code == code
 
 

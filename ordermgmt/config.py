@@ -169,6 +169,32 @@ class GatewayConfig(Section, frozen=True):
     """Base of the Location of orders. Empty: https://localhost and the port of `listen`."""
     upstream_timeout: float = 20.0
     """Seconds that a request to a service behind the gateway may take."""
+    session_idle_lifetime: Lifetime = 1800
+    """Seconds after which a browser's session ends if it is not used."""
+    session_lifetime: Lifetime = 12 * 3600
+    """Seconds after a sign-in at which its session ends, used or not."""
+    login_lifetime: Lifetime = 600
+    """Seconds that a user may take to sign in."""
+    key_file: str = ""
+    """File with the key that encrypts the tokens of sessions. Empty: `gateway-key` in `suite.data`."""
+    issuer: str = ""
+    """OpenID provider that signs users in, and exchanges their tokens. Empty: the suite's own STS."""
+    issuer_ca_file: str = ""
+    """PEM file of the CAs that may certify that provider. Empty: the suite's own CA."""
+    client_id: str = "gateway"
+    """What the gateway is called at that provider."""
+    client_secret_file: str = ""
+    """File with the secret for `client_id`. Empty: the gateway is known by its certificate."""
+    scopes: tuple[str, ...] = (
+        "openid",
+        "profile",
+        "add_order",
+        "update_order",
+        "cancel_order",
+        "read_all_orders",
+        "operate",
+    )
+    """What the gateway asks for in the name of its users: who may less gets less."""
 
 
 class Config(Section, frozen=True):

@@ -11,6 +11,7 @@ from typing import ClassVar
 __all__ = [
     "Conflict",
     "ContentTooLarge",
+    "CrossSite",
     "Error",
     "Forbidden",
     "Internal",
@@ -87,6 +88,13 @@ class Forbidden(Error):
     def __init__(self, code: str, detail: str = "", *, scope: str | None = None) -> None:
         super().__init__(code, detail)
         self.scope = scope
+
+
+class CrossSite(Error):
+    """A change that a page of another site may have asked for, with the cookies of somebody who did not mean it."""
+
+    status = 403
+    title = "Forbidden"
 
 
 class NotFound(Error):

@@ -60,9 +60,8 @@ SERVICES = (
     Service(
         "gateway",
         gateway.run,
-        calls={"sts": ("mtls_listen",), "inventory": ("listen",), "order": ("listen",)},
+        calls={"sts": ("listen", "mtls_listen"), "inventory": ("listen",), "order": ("listen",)},
         public=("listen",),
-        keeps_data=False,
     ),
 )
 """In the order in which they start; they drain in reverse."""

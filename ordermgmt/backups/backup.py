@@ -17,7 +17,7 @@ from ordermgmt import __version__
 from ordermgmt.backups.accounting import accounts
 from ordermgmt.backups.balance import Account
 from ordermgmt.backups.files import copy_file, digest, sync, write_file
-from ordermgmt.backups.manifest import DATABASES, FORMAT, NAME, SECRETS, CopiedFile, Manifest
+from ordermgmt.backups.manifest import DATABASES, FORMAT, LATER, NAME, SECRETS, CopiedFile, Manifest
 from ordermgmt.errors import StartError
 from ordermgmt.ids import new_id
 from ordermgmt.order.hold import open_hops
@@ -42,12 +42,13 @@ async def back_up(data: Path, target: Path, runtime: Runtime, show: Show) -> Bac
     No order service on this folder asks inventory for anything while the moment is chosen: milliseconds, and a second
     at most, or there is no backup. `target` appears whole or not at all. Raises StartError.
     """
-    missing = [name for name in DATABASES if not (data / name).is_file()]
+    present = [name for name in DATABASES if (data / name).is_file()]
+    missing = [name for name in DATABASES if name not in {*present, *LATER}]
     if missing:
         msg = f"{data} has no {missing[0]}: there is nothing to back up before the first start"
         raise StartError(msg)
     with _in_one_line(target), use_folder(data), _draft(target, runtime) as draft, ExitStack() as stack:
-        snapshots = {name: stack.enter_context(open_snapshot(data / name, runtime.clock)) for name in DATABASES}
+        snapshots = {name: stack.enter_context(open_snapshot(data / name, runtime.clock)) for name in present}
         async with stack.enter_context(open_hops(data)).hold() as hold:
             await runtime.threads.run(partial(_pin, snapshots))
         created = datetime.fromtimestamp(runtime.clock.now(), UTC).isoformat(timespec="seconds")

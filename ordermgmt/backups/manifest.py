@@ -8,16 +8,19 @@ from pathlib import Path
 import msgspec
 
 from ordermgmt.errors import StartError
+from ordermgmt.gateway.contract import KEY_FILE as GATEWAY_KEY_FILE
+from ordermgmt.sts.contract import KEY_FILE
 from ordermgmt.sts.demo import FILE_NAME as DEMO_CREDENTIALS
-from ordermgmt.sts.key_file import FILE_NAME as KEY_FILE
 
-__all__ = ["DATABASES", "FORMAT", "NAME", "SECRETS", "CopiedFile", "Manifest", "read_manifest"]
+__all__ = ["DATABASES", "FORMAT", "LATER", "NAME", "SECRETS", "CopiedFile", "Manifest", "read_manifest"]
 
 NAME = "manifest.json"
 FORMAT = 1
 """Counts up when an older version could misread a backup."""
-DATABASES = ("sts.sqlite", "inventory.sqlite", "order.sqlite")
-SECRETS = (DEMO_CREDENTIALS, KEY_FILE)
+DATABASES = ("sts.sqlite", "inventory.sqlite", "order.sqlite", "gateway.sqlite")
+LATER = frozenset({"gateway.sqlite"})
+"""Those that an older version did not have, so that a backup, and a data folder, may be without."""
+SECRETS = (DEMO_CREDENTIALS, KEY_FILE, GATEWAY_KEY_FILE)
 """Copied where they are there: without its key nobody can use the signing keys of a backup."""
 _LARGEST = 1 << 20
 
@@ -68,10 +71,11 @@ def read_manifest(folder: Path) -> Manifest:
         msg = f"{path}: {getattr(error, 'strerror', None) or error}"
         raise StartError(msg) from error
     # Names become paths: there are no others than these.
-    if {*DATABASES} - {*manifest.files} or {*manifest.files} - {*DATABASES, *SECRETS}:
+    if {*DATABASES} - LATER - {*manifest.files} or {*manifest.files} - {*DATABASES, *SECRETS}:
         msg = f"{path}: the files of a backup are {', '.join(DATABASES)} and perhaps {', '.join(SECRETS)}"
         raise StartError(msg)
-    if {*DATABASES} != {*manifest.schemas}:
-        msg = f"{path}: it must have the schemas of {', '.join(DATABASES)}"
+    databases = {*DATABASES} & {*manifest.files}
+    if databases != {*manifest.schemas}:
+        msg = f"{path}: it must have the schemas of {', '.join(sorted(databases))}"
         raise StartError(msg)
     return manifest

@@ -17,6 +17,7 @@ from ordermgmt.backups.balance import Account
 from ordermgmt.backups.files import copy_file, sync
 from ordermgmt.backups.manifest import DATABASES, SECRETS, Manifest, read_manifest
 from ordermgmt.errors import Error, StartError
+from ordermgmt.gateway import session_store as gateway
 from ordermgmt.ids import new_id
 from ordermgmt.order import store as orders
 from ordermgmt.runtime import Runtime
@@ -29,6 +30,7 @@ __all__ = ["Restored", "UnbalancedError", "restore"]
 
 _MIGRATIONS = {name: resources(f"ordermgmt.{name.removesuffix('.sqlite')}") / "migrations" for name in DATABASES}
 _CHANGES: dict[str, Callable[[Transaction], None]] = {
+    "gateway.sqlite": gateway.end_all_sessions,
     "sts.sqlite": sts.end_all_sessions,
     "order.sqlite": orders.skip_versions,
 }
@@ -80,10 +82,10 @@ async def restore(
             raise StartError(msg)
         with _staging(data, runtime) as staging:
             await runtime.threads.run(partial(_copy, backup, manifest, staging, show))
-            await runtime.threads.run(partial(_check, backup, staging, runtime))
-            for name in DATABASES:
+            await runtime.threads.run(partial(_check, backup, manifest, staging, runtime))
+            for name in manifest.schemas:
                 await _change(staging / name, name, runtime)
-            proven = await runtime.threads.run(partial(_prove, staging, runtime))
+            proven = await runtime.threads.run(partial(_prove, manifest, staging, runtime))
             if not (unbalanced or all(account.agrees for account in proven)):
                 raise UnbalancedError(proven)
             stamp = datetime.fromtimestamp(runtime.clock.now(), UTC).strftime("%Y%m%dT%H%M%SZ")
@@ -114,8 +116,8 @@ def _copy(backup: Path, manifest: Manifest, staging: Path, show: Show) -> None:
             raise StartError(msg)
 
 
-def _check(backup: Path, staging: Path, runtime: Runtime) -> None:
-    for name in DATABASES:
+def _check(backup: Path, manifest: Manifest, staging: Path, runtime: Runtime) -> None:
+    for name in manifest.schemas:
         try:
             with open_snapshot(staging / name, runtime.clock) as snapshot:
                 snapshot.pin()
@@ -133,9 +135,10 @@ async def _change(path: Path, name: str, runtime: Runtime) -> None:
             await database.write(change)
 
 
-def _prove(staging: Path, runtime: Runtime) -> list[Account]:
+def _prove(manifest: Manifest, staging: Path, runtime: Runtime) -> list[Account]:
     with ExitStack() as stack:
-        snapshots = {name: stack.enter_context(open_snapshot(staging / name, runtime.clock)) for name in DATABASES}
+        opened = {name: open_snapshot(staging / name, runtime.clock) for name in manifest.schemas}
+        snapshots = {name: stack.enter_context(snapshot) for name, snapshot in opened.items()}
         for snapshot in snapshots.values():
             snapshot.pin()
         return accounts(snapshots["order.sqlite"], snapshots["inventory.sqlite"])

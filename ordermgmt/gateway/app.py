@@ -1,4 +1,4 @@
-"""HTTP of the gateway: every route of the table, and nothing else."""
+"""HTTP of the gateway: every route of the table, for tokens and for sessions, and the pages; nothing else."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
 from quart import Response, request
-from quart_trio import QuartTrio
 
 from ordermgmt.errors import InvalidRequest, NotFound
-from ordermgmt.gateway.contract import ROUTES, Route
-from ordermgmt.gateway.operations import Forwarder, Request
+from ordermgmt.gateway.browser import add_browser_routes, current_session
+from ordermgmt.gateway.contract import API_PREFIX, ROUTES, Route
+from ordermgmt.gateway.operations import Answer, Forwarder, Request
+from ordermgmt.gateway.portal import Portal
 from ordermgmt.ids import is_order_id
 from ordermgmt.inventory.contract import is_name
-from ordermgmt.net.app import new_app, read_body
+from ordermgmt.net.app import App, new_app, read_body
 from ordermgmt.security.bearer import bearer_token
-from ordermgmt.security.guard import Guard, public, require
+from ordermgmt.security.guard import Guard, public, require, require_session
 
 __all__ = ["create_app"]
 
@@ -27,33 +28,53 @@ _PARAMETERS: dict[str, Callable[[str], bool]] = {
     "code": is_name,
 }
 
+Forward = Callable[[Request], Awaitable[Answer]]
+Token = Callable[[], str | None]
 
-def create_app(forwarder: Forwarder, guard: Guard) -> QuartTrio:
-    """Make the application. What is behind it decides who may do what; the gateway only demands a good token."""
+
+def create_app(forwarder: Forwarder, portal: Portal, guard: Guard) -> App:
+    """Make the application. What is behind it decides who may do what; the gateway only demands a good token.
+
+    Behind `API_PREFIX` it demands a session instead, of every route.
+    """
     app = new_app("gateway")
+
+    async def forward_of_session(asked: Request) -> Answer:
+        return await portal.api.forward(asked, current_session())
+
     for route in ROUTES:
-        for methods, policy, authenticated in (
-            (route.authenticated, require(), True),
-            (route.public, public, False),
+        for methods, policy, token in (
+            (route.authenticated, require(), _sent_token),
+            (route.public, public, _no_token),
         ):
             if methods:
-                name = f"{'authenticated' if authenticated else 'public'} {route.path}"
-                view = policy(_view(forwarder, route, authenticated=authenticated))
-                app.add_url_rule(route.path, name, view, methods=methods)
+                name = f"{'public' if policy is public else 'authenticated'} {route.path}"
+                app.add_url_rule(route.path, name, policy(_view(forwarder.forward, route, token)), methods=methods)
+        view = require_session()(_view(forward_of_session, route, _no_token))
+        app.add_url_rule(f"{API_PREFIX}{route.path}", f"session {route.path}", view, methods=route.methods)
+    add_browser_routes(app, portal)
     guard.protect(app)
     return app
 
 
-def _view(forwarder: Forwarder, route: Route, *, authenticated: bool) -> Callable[..., Awaitable[Response]]:
+def _sent_token() -> str | None:
+    return bearer_token(request.headers.getlist("authorization"))
+
+
+def _no_token() -> str | None:
+    return None
+
+
+def _view(forward: Forward, route: Route, token: Token) -> Callable[..., Awaitable[Response]]:
     async def view(**parameters: str) -> Response:
-        answer = await forwarder.forward(
+        answer = await forward(
             Request(
                 route=route,
                 method=request.method,
                 target=_target(route, parameters),
                 headers={name.lower(): ", ".join(request.headers.getlist(name)) for name, _ in request.headers},
                 content=await read_body(),
-                subject_token=bearer_token(request.headers.getlist("authorization")) if authenticated else None,
+                subject_token=token(),
             )
         )
         response = Response(answer.content, answer.status, dict(answer.headers))

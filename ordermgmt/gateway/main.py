@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
 from functools import partial
+from importlib.resources import files
 
 import trio
 
 from ordermgmt.clock import Clock
 from ordermgmt.errors import Unauthenticated, Unavailable
 from ordermgmt.gateway.app import create_app
+from ordermgmt.gateway.browser import authenticate_session
+from ordermgmt.gateway.browsers import open_portal
 from ordermgmt.gateway.contract import AUDIENCE
 from ordermgmt.gateway.exchanges import Exchange, Exchanged, Exchanges
 from ordermgmt.gateway.operations import Access, Forwarder, Upstream
 from ordermgmt.inventory.contract import AUDIENCE as INVENTORY
 from ordermgmt.inventory.contract import READ_INVENTORY
+from ordermgmt.net.outbound import HttpClient
 from ordermgmt.net.server import serve
 from ordermgmt.order.contract import AUDIENCE as ORDER
 from ordermgmt.runtime import ServiceContext
@@ -25,7 +29,9 @@ from ordermgmt.security.guard import Authenticate, Guard, Require
 from ordermgmt.security.peer import Peer
 from ordermgmt.security.principal import Principal
 from ordermgmt.security.revocation_stream import follow
-from ordermgmt.security.revocations import Revocations, figures
+from ordermgmt.security.revocations import Revocations
+from ordermgmt.security.revocations import figures as revocation_figures
+from ordermgmt.storage import OpenDatabase, open_database, storage_figures
 from ordermgmt.sts.bound_client import BoundClients
 from ordermgmt.sts.client import StsClient
 from ordermgmt.sts.contract import REVOCATIONS_PATH, is_opaque_token
@@ -35,10 +41,11 @@ __all__ = ["run"]
 
 
 async def run(context: ServiceContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-    """Serve the public API until `context.drain` is set and what is in flight is answered."""
+    """Serve the public API and the pages until `context.drain` is set and what is in flight is answered."""
     endpoints, clock = context.endpoints, context.runtime.clock
     timeout = context.config.gateway.upstream_timeout
     async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(_open_database(context))
         sts_http = await stack.enter_async_context(context.open_client("sts", endpoints.sts_mtls))
         sts = StsClient(sts_http, context.name)
         order_http = await stack.enter_async_context(context.open_client(ORDER, endpoints.order))
@@ -47,26 +54,25 @@ async def run(context: ServiceContext, *, task_status: trio.TaskStatus[None] = t
         await nursery.start(inventory.run)
         revocations = Revocations(endpoints.issuer)
         await nursery.start(follow, revocations, sts_http, REVOCATIONS_PATH)
-        context.meters[context.name] = partial(_figures, revocations)
         exchanges = Exchanges(_exchange(sts, clock, timeout), revocations=revocations, clock=clock, nursery=nursery)
+        to_upstreams = partial(_upstreams, order_http, inventory)
+        forwarder = Forwarder(to_upstreams(exchanges), public_url=endpoints.gateway_url, timeout=timeout)
+        portal = await open_portal(context, database, to_upstreams, revocations, nursery)
 
-        async def order_token(subject_token: str | None) -> str | None:
-            return None if subject_token is None else (await exchanges.get(subject_token, ORDER)).token
+        async def figures() -> Sequence[Figure]:
+            return [
+                *storage_figures(database),
+                *revocation_figures([revocations]),
+                *await portal.sessions.figures(),
+                *portal.sign_ins.figures(),
+            ]
 
-        @contextmanager
-        def to_order() -> Iterator[Access]:
-            yield Access(order_http, order_token)
-
-        @contextmanager
-        def to_inventory() -> Iterator[Access]:
-            with inventory.use() as (http, token):
-                # the gateway's own serves all
-                yield Access(http, lambda _: token.get())
-
-        upstreams = {ORDER: Upstream(ORDER, to_order), INVENTORY: Upstream(INVENTORY, to_inventory)}
-        forwarder = Forwarder(upstreams, public_url=endpoints.gateway_url, timeout=timeout)
+        context.meters[context.name] = figures
+        guard = Guard(
+            Require(), _authenticate(exchanges), AUDIENCE, authenticate_session=partial(authenticate_session, portal)
+        )
         await serve(
-            create_app(forwarder, Guard(Require(), _authenticate(exchanges), AUDIENCE)),
+            create_app(forwarder, portal, guard),
             context.bindings["listen"].open_listener(),
             drain=context.drain,
             tls=context.listener_tls(alpn=("h2", "http/1.1")),
@@ -77,8 +83,29 @@ async def run(context: ServiceContext, *, task_status: trio.TaskStatus[None] = t
         nursery.cancel_scope.cancel()
 
 
-async def _figures(revocations: Revocations) -> Sequence[Figure]:
-    return figures([revocations])
+def _open_database(context: ServiceContext) -> AbstractAsyncContextManager[OpenDatabase]:
+    runtime = context.runtime
+    migrations = files("ordermgmt.gateway") / "migrations"
+    return open_database(context.database, migrations, threads=runtime.threads, clock=runtime.clock)
+
+
+def _upstreams(order_http: HttpClient, inventory: BoundClients, exchanges: Exchanges) -> dict[str, Upstream]:
+    """Return the services behind, with tokens of callers that `exchanges` exchanges."""
+
+    async def order_token(subject_token: str | None) -> str | None:
+        return None if subject_token is None else (await exchanges.get(subject_token, ORDER)).token
+
+    @contextmanager
+    def to_order() -> Iterator[Access]:
+        yield Access(order_http, order_token)
+
+    @contextmanager
+    def to_inventory() -> Iterator[Access]:
+        with inventory.use() as (http, token):
+            # the gateway's own serves all
+            yield Access(http, lambda _: token.get())
+
+    return {ORDER: Upstream(ORDER, to_order), INVENTORY: Upstream(INVENTORY, to_inventory)}
 
 
 def _exchange(sts: StsClient, clock: Clock, timeout: float) -> Exchange:

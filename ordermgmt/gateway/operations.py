@@ -15,7 +15,10 @@ from ordermgmt.errors import Forbidden, OutcomeUnknown, Unauthenticated, Unavail
 from ordermgmt.gateway.contract import FORWARDED_HEADERS, IDEMPOTENCY_KEY, RETURNED_HEADERS, Route
 from ordermgmt.net.outbound import HttpClient, Interrupted, Response, Unreachable
 
-__all__ = ["Access", "Answer", "Forwarder", "Request", "TokenSource", "Upstream"]
+__all__ = ["INVALID_SUBJECT_TOKEN", "Access", "Answer", "Forwarder", "Request", "TokenSource", "Upstream"]
+
+INVALID_SUBJECT_TOKEN = "invalid-subject-token"  # noqa: S105 a code
+"""Of the Unauthenticated that a `TokenSource` raises for a token that cannot be exchanged: nothing was sent on."""
 
 _NEEDED_SCOPE = re.compile(r'\bscope="([\x20-\x21\x23-\x5b\x5d-\x7e]*)"')
 _SAFE = ("GET", "HEAD")

@@ -1,7 +1,8 @@
 """Who may do what, declared per route, with denial as the default.
 
-Every route of an app has a policy: its own (`public`, `require`), or the default of the app's `Guard`. A route
-without one, or one that answers by itself (static files, automatic OPTIONS), stops the service from starting.
+Every route of an app has a policy: its own (`public`, `require`, `require_session`), or the default of the app's
+`Guard`. A route without one, or one that answers by itself (static files, automatic OPTIONS), stops the service from
+starting.
 """
 
 from __future__ import annotations
@@ -24,15 +25,18 @@ from ordermgmt.telemetry.logs import get_logger
 
 __all__ = [
     "Authenticate",
+    "AuthenticateSession",
     "Guard",
     "Policy",
     "Public",
     "Require",
     "RequireCaller",
+    "RequireSession",
     "current_principal",
     "public",
     "require",
     "require_caller",
+    "require_session",
 ]
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -40,6 +44,9 @@ Authenticate = Callable[[str | None, Peer | None], Awaitable[Principal]]
 """From the bearer token (None: there is none) and the certificate of a request to whom it comes from.
 
 Raises Unauthenticated, with the code `no-token` if nothing was presented, or Unavailable."""
+
+AuthenticateSession = Callable[[], Awaitable[Principal]]
+"""From the cookies of the current request to whose session they are of. Raises Unauthenticated, or Unavailable."""
 
 _POLICY = "__ordermgmt_policy__"
 
@@ -63,7 +70,14 @@ class RequireCaller:
     scope: str
 
 
-Policy = Public | Require | RequireCaller
+@dataclass(frozen=True, slots=True)
+class RequireSession:
+    """A browser's session with every one of these scopes. No token is looked at, good or bad."""
+
+    scopes: frozenset[str] = frozenset()
+
+
+Policy = Public | Require | RequireCaller | RequireSession
 
 
 def public(view: View) -> View:
@@ -93,6 +107,17 @@ def require_caller(scope: str) -> Callable[[View], View]:
     return declare
 
 
+def require_session(*scopes: str) -> Callable[[View], View]:
+    """Let only browsers with a session with all of `scopes` use this view; `require_session()` takes any session."""
+    policy = RequireSession(parse_scope(list(scopes)))
+
+    def declare(view: View) -> View:
+        setattr(view, _POLICY, policy)
+        return view
+
+    return declare
+
+
 def current_principal() -> Principal:
     """Return whom the current request comes from. Only a guarded, not public, view may ask: else RuntimeError."""
     principal = g.get("principal")
@@ -108,7 +133,8 @@ class Guard:
     `default` is the policy of views that declare none (None: each must). With `callers`, of a listener that asks
     for certificates, a request that is not to a public view must come from a service in that table; its token must
     be bound to that service's certificate and issued to that service; and what the view requires must be within
-    what that service may use. Without `bound` all of that goes for views that require a caller only.
+    what that service may use. Without `bound` all of that goes for views that require a caller only. Only with
+    `authenticate_session` can views require a session.
     """
 
     def __init__(
@@ -119,12 +145,14 @@ class Guard:
         *,
         callers: Mapping[str, frozenset[str]] | None = None,
         bound: bool = True,
+        authenticate_session: AuthenticateSession | None = None,
     ) -> None:
         self._default = default
         self._authenticate = authenticate
         self._realm = realm
         self._callers = callers
         self._bound = bound and callers is not None
+        self._authenticate_session = authenticate_session
         self._policies: dict[tuple[str, str], Policy] = {}
         self._log = get_logger(realm)
 
@@ -159,28 +187,47 @@ class Guard:
         if policy is None:
             msg = f"{name} has no policy"
             raise StartError(msg)
+        if isinstance(policy, RequireSession) and self._authenticate_session is None:
+            msg = f"{name} requires a session, and there are none here"
+            raise StartError(msg)
         for method in methods:
             yield method, policy
 
     async def _check(self) -> None:
         if request.url_rule is None:
             return  # there is nothing to protect: Quart answers 404 or 405
-        policy = self._policies.get((request.url_rule.rule, request.method))
+        policy = self._policy()
         if policy is None:
             raise Forbidden("no-policy")
         if isinstance(policy, Public):
             return
-        peer = request.scope.get("state", {}).get("peer")
         if isinstance(policy, RequireCaller):
-            self._check_caller(peer, frozenset({policy.scope}))
+            self._check_caller(request.scope.get("state", {}).get("peer"), frozenset({policy.scope}))
             return
+        if isinstance(policy, RequireSession):
+            principal = await self._of_session()
+        else:
+            principal = await self._of_token(policy)
+        if not policy.scopes <= principal.scopes:
+            raise Forbidden("insufficient-scope", scope=render_scope(policy.scopes))
+        g.principal = principal
+
+    def _policy(self) -> Policy | None:
+        rule = request.url_rule
+        return self._policies.get((rule.rule, request.method)) if rule is not None else None
+
+    async def _of_session(self) -> Principal:
+        if self._authenticate_session is None:
+            raise Unauthenticated("no-sessions")
+        return await self._authenticate_session()
+
+    async def _of_token(self, policy: Require) -> Principal:
+        peer = request.scope.get("state", {}).get("peer")
         if self._bound:
             self._check_caller(peer, policy.scopes)
         principal = await self._authenticate(bearer_token(request.headers.getlist("authorization")), peer)
         self._check_bound(principal, peer)
-        if not policy.scopes <= principal.scopes:
-            raise Forbidden("insufficient-scope", scope=render_scope(policy.scopes))
-        g.principal = principal
+        return principal
 
     def _check_caller(self, peer: Peer | None, scopes: frozenset[str]) -> None:
         callers = self._callers or {}
@@ -205,5 +252,11 @@ class Guard:
         status, headers, body = problem.render(error)
         response = Response(body, status, dict(headers))
         response.headers.pop("content-type", None)
-        response.headers["www-authenticate"] = challenge(error, self._realm)
+        response.headers["www-authenticate"] = self._challenge(error)
         return response
+
+    def _challenge(self, error: Unauthenticated | Forbidden) -> str:
+        """Return what would help: for a session a scheme that no browser knows, so that none asks for a password."""
+        if isinstance(error, Unauthenticated) and isinstance(self._policy(), RequireSession):
+            return f'Cookie realm="{self._realm}"'
+        return challenge(error, self._realm)

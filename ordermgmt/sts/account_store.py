@@ -90,7 +90,7 @@ def list_clients(transaction: Transaction) -> list[ListedClient]:
     """Return all clients that are registered, by id, without their secrets."""
     rows = transaction.execute(
         "SELECT id, grants, scopes, targets, default_audience, public, name, redirect_uris, post_logout_redirect_uris,"
-        " disabled FROM clients ORDER BY id"
+        " disabled FROM clients WHERE certificate_uri = '' ORDER BY id"
     ).rows
     found = []
     for client_id, grants, scopes, targets, audience, public, name, uris, logout_uris, disabled in rows:
@@ -117,7 +117,9 @@ def set_user_disabled(transaction: Transaction, name: str, *, disabled: bool) ->
 
 def set_client_disabled(transaction: Transaction, client_id: str, *, disabled: bool) -> bool:
     """Let a client in, or not; False if there is no such client."""
-    changed = transaction.execute("UPDATE clients SET disabled = ? WHERE id = ?", (int(disabled), client_id))
+    changed = transaction.execute(
+        "UPDATE clients SET disabled = ? WHERE id = ? AND certificate_uri = ''", (int(disabled), client_id)
+    )
     return changed.rowcount == 1
 
 

@@ -132,13 +132,13 @@ def _check_form(given: dict[str, str], client: Client) -> None:
 def _scopes(text: str, client: Client) -> frozenset[str]:
     """Leave out what nobody here has heard of (OpenID Connect Core section 3.1.2.1), refuse what is another's."""
     if not text:
-        return client.scopes - OIDC_SCOPES
+        return client.scopes_with_users - OIDC_SCOPES
     try:
         asked = parse_scope(text)
     except ValueError as error:
         raise OAuthError(INVALID_SCOPE, "the scope is malformed") from error
     known = asked & (ORDER_SCOPES | SERVICE_SCOPES | OIDC_SCOPES)
-    if not known or not known <= client.scopes:
+    if not known or not known <= client.scopes_with_users:
         raise OAuthError(INVALID_SCOPE, "a scope that is asked for is not available to this client")
     return known
 

@@ -172,6 +172,8 @@ class Authorizations:
         client = self._client(transaction, client_id)
         if client is None or session is None:
             return client, frozenset()
+        if client.first_party:
+            return client, client.scopes_with_users
         return client, authorization_store.find_consent(transaction, session.user, client_id)
 
     def _client(self, transaction: Transaction, client_id: str) -> Client | None:

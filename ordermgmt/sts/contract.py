@@ -17,10 +17,12 @@ __all__ = [
     "BROWSER_COOKIE",
     "CLIENT_CREDENTIALS",
     "CONSENT_PATH",
+    "GATEWAY_CALLBACK_PATH",
     "GUIDE_JWKS_PATH",
     "INTROSPECT_PATH",
     "JWKS_PATH",
     "JWT_TYPE",
+    "KEY_FILE",
     "LOGIN_PATH",
     "LOGOUT_PATH",
     "METADATA_PATH",
@@ -64,6 +66,11 @@ CONSENT_PATH = "/consent"
 """Pages for a user: `?request=<id>` says which authorization request waits for it."""
 LOGOUT_PATH = "/logout"
 STYLE_PATH = "/style.css"
+GATEWAY_CALLBACK_PATH = "/session/callback"
+"""Where the gateway, a client of this service, takes its users back."""
+
+KEY_FILE = "sts-key"
+"""In the folder of the databases: what the signing keys are encrypted with, see `security/key_file.py`."""
 
 SESSION_COOKIE = "__Host-sts-session"
 """Secure; HttpOnly; SameSite=Lax; Path=/ (RFC 6265bis). Its name is not another service's: ports share cookies."""

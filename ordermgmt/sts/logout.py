@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
@@ -29,12 +29,13 @@ class Logout:
 
 
 class Logouts:
-    """Reads requests for logging out."""
+    """Reads requests for logging out. `system` has the clients that are not registered, by id."""
 
-    def __init__(self, database: Database, mint: Mint, rules: Rules) -> None:
+    def __init__(self, database: Database, mint: Mint, rules: Rules, system: Mapping[str, Client]) -> None:
         self._database = database
         self._mint = mint
         self._rules = rules
+        self._system = system
 
     async def read(self, parameters: Sequence[tuple[str, str]]) -> Logout:
         """Return what is asked for with these parameters.
@@ -51,8 +52,8 @@ class Logouts:
         client_id = given.get("client_id", hint.client_id if hint else "")
         if hint is not None and hint.client_id != client_id:
             raise InvalidRequest("invalid-logout-request", "the ID token is another client's")
-        client = None
-        if is_client_id(client_id):
+        client = self._system.get(client_id)
+        if client is None and is_client_id(client_id):
             client = await self._database.read(lambda transaction: store.find_client(transaction, client_id))
         destination = given.get("post_logout_redirect_uri", "")
         if destination and (client is None or destination not in client.post_logout_redirect_uris):

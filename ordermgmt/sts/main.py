@@ -17,16 +17,17 @@ from ordermgmt.config import StsConfig
 from ordermgmt.net.app import App
 from ordermgmt.net.server import serve
 from ordermgmt.runtime import Runtime, ServiceContext
+from ordermgmt.security.key_file import open_key_file
 from ordermgmt.security.passwords import Passwords
 from ordermgmt.security.revocations import sequence_figure
 from ordermgmt.storage import Database, Location, OpenDatabase, open_database, storage_figures
+from ordermgmt.sts import store
 from ordermgmt.sts.accounts import Accounts
 from ordermgmt.sts.app import MAX_BODY, create_app
 from ordermgmt.sts.authorize import Authorizations
 from ordermgmt.sts.browser_app import Portal
-from ordermgmt.sts.contract import AUDIENCES, METADATA_PATH, OPENID_METADATA_PATH, service_resource
+from ordermgmt.sts.contract import AUDIENCES, KEY_FILE, METADATA_PATH, OPENID_METADATA_PATH, service_resource
 from ordermgmt.sts.demo import install_demo, uninstall_demo
-from ordermgmt.sts.key_file import FILE_NAME, open_key_file
 from ordermgmt.sts.key_rotation import Schedule
 from ordermgmt.sts.login import Logins
 from ordermgmt.sts.logout import Logouts
@@ -98,7 +99,7 @@ def _open_database(location: Location, runtime: Runtime) -> AbstractAsyncContext
 
 
 async def _open_keys(database: Database, runtime: Runtime, config: StsConfig, data: Path) -> SigningKeys:
-    path = Path(config.key_file) if config.key_file else data / FILE_NAME
+    path = Path(config.key_file) if config.key_file else data / KEY_FILE
     lifetimes = (
         config.access_token_lifetime,
         config.exchanged_token_lifetime,
@@ -107,7 +108,7 @@ async def _open_keys(database: Database, runtime: Runtime, config: StsConfig, da
     )
     return await open_signing_keys(
         database,
-        lambda make: open_key_file(path, entropy=runtime.entropy, make=make),
+        lambda make: open_key_file(path, holds="the signing keys", entropy=runtime.entropy, make=make),
         schedule=Schedule.of(config.key_rotation_days, lifetimes),
         algorithm=config.signing_algorithm,
         threads=runtime.threads,
@@ -122,7 +123,8 @@ async def _open_app(
         await install_demo(database, context.data, entropy=runtime.entropy, threads=runtime.threads)
     else:
         await uninstall_demo(database)
-    rules, system = _rules(context), system_clients(context.config.suite.trust_domain)
+    rules, system = _rules(context), system_clients(context.config.suite.trust_domain, endpoints.gateway_url)
+    await database.write(lambda transaction: store.put_system_clients(transaction, system.values()))
     mint = Mint(lambda: keys.current, runtime.entropy)
     tokens = TokenService(database, mint, rules, system, runtime.clock)
     sessions = Sessions(database, rules, runtime.entropy, runtime.clock)
@@ -132,7 +134,7 @@ async def _open_app(
         Authorizations(database, rules, system, runtime.entropy, runtime.clock),
         sessions,
         Logins(database, sessions, passwords, runtime.entropy, runtime.clock),
-        Logouts(database, mint, rules),
+        Logouts(database, mint, rules, system),
     )
     urls = endpoints.issuer, endpoints.sts_mtls_url
     documents = {

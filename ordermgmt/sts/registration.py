@@ -11,6 +11,7 @@ from ordermgmt.sts.contract import (
     AUDIENCES,
     AUTHORIZATION_CODE,
     CLIENT_CREDENTIALS,
+    GATEWAY_CALLBACK_PATH,
     OIDC_SCOPES,
     ORDER_SCOPES,
     REFRESH_TOKEN,
@@ -39,6 +40,8 @@ class Client:
     grants: frozenset[str]
     scopes: frozenset[str]
     """What it may do for itself, or for the users that it sends here."""
+    user_scopes: frozenset[str] = frozenset()
+    """What it may do besides for its users, and never for itself."""
     targets: frozenset[str] = frozenset()
     """Audiences of JWTs for itself."""
     exchange_targets: frozenset[str] = frozenset()
@@ -58,6 +61,13 @@ class Client:
     """Where users may be sent back to, each exactly so. Without any it cannot ask for authorization."""
     post_logout_redirect_uris: frozenset[str] = frozenset()
     """Where users may be sent after they have logged out."""
+    first_party: bool = False
+    """Whether it is a part of this system: its users are not asked whether they let it do what they came for."""
+
+    @property
+    def scopes_with_users(self) -> frozenset[str]:
+        """The most that it may ask of its users."""
+        return self.scopes | self.user_scopes
 
     @property
     def title(self) -> str:
@@ -98,18 +108,26 @@ def is_client_id(text: str) -> bool:
     return _NAME.fullmatch(text) is not None and text not in _RESERVED
 
 
-def system_clients(trust_domain: str) -> Mapping[str, Client]:
+def system_clients(trust_domain: str, gateway_url: str = "") -> Mapping[str, Client]:
     """Return the clients that are part of the system, by id. Each proves itself with its service certificate.
+
+    The gateway is also the web client: browsers come back to it at `gateway_url`; without one, to nowhere.
 
     A certificate for `operator` is issued only on demand, to a person who may add goods.
     """
     gateway = Client(
         "gateway",
-        grants=frozenset({CLIENT_CREDENTIALS, TOKEN_EXCHANGE}),
+        grants=frozenset({AUTHORIZATION_CODE, CLIENT_CREDENTIALS, REFRESH_TOKEN, TOKEN_EXCHANGE}),
         scopes=frozenset({"read_inventory"}),
+        user_scopes=ORDER_SCOPES | OIDC_SCOPES,
         targets=frozenset({"inventory"}),
         exchange_targets=frozenset({"order", "inventory"}),
+        default_audience="gateway",
         certificate_uri=service_resource(trust_domain, "gateway"),
+        name="Order management",
+        redirect_uris=frozenset({f"{gateway_url}{GATEWAY_CALLBACK_PATH}"} if gateway_url else ()),
+        post_logout_redirect_uris=frozenset({f"{gateway_url}/"} if gateway_url else ()),
+        first_party=True,
     )
     order = Client(
         "order",

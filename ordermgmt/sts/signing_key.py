@@ -10,10 +10,10 @@ from typing import Any
 import trio
 
 from ordermgmt.errors import Conflict, Error, StartError
+from ordermgmt.security.key_file import KeyFile
 from ordermgmt.security.keys import SigningAlgorithm, SigningKey, VerificationKey
 from ordermgmt.storage import Database, Transaction
 from ordermgmt.sts import key_store
-from ordermgmt.sts.key_file import KeyFile, is_plain
 from ordermgmt.sts.key_rotation import Activate, Change, Drop, KeyState, Publish, Schedule, StoredKey, plan
 from ordermgmt.supervision.bells import Bell
 from ordermgmt.telemetry.logs import get_logger
@@ -198,10 +198,17 @@ class SigningKeys:
 
     def _signing_key(self, stored: StoredKey) -> SigningKey:
         try:
-            return SigningKey.from_pem(self._key_file.open(stored.kid, stored.private_pem))
+            plain = _is_plain(stored.private_pem)
+            pem = stored.private_pem.encode() if plain else self._key_file.open(stored.kid, stored.private_pem)
+            return SigningKey.from_pem(pem)
         except ValueError as error:
             msg = f"the signing key {stored.kid} in the token service's database is damaged: {error}"
             raise StartError(msg) from error
+
+
+def _is_plain(private_pem: str) -> bool:
+    """Tell whether a key was kept before keys were encrypted."""
+    return private_pem.startswith("-----BEGIN")
 
 
 def _reseal(key: StoredKey, envelope: str, transaction: Transaction) -> bool:
@@ -223,7 +230,7 @@ async def open_signing_keys(
     """
 
     def sealed(transaction: Transaction) -> bool:
-        return any(not is_plain(key.private_pem) for key in key_store.load_keys(transaction))
+        return any(not _is_plain(key.private_pem) for key in key_store.load_keys(transaction))
 
     make = not await database.read(sealed)
     key_file = await threads.run(partial(open_key_file, make))

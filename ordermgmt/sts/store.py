@@ -20,6 +20,7 @@ __all__ = [
     "find_user",
     "names_of",
     "put_demo",
+    "put_system_clients",
     "remove_access_token",
     "remove_demo",
     "save_access_token",
@@ -207,6 +208,21 @@ def put_demo(
         " ON CONFLICT (id) DO UPDATE SET fingerprint = excluded.fingerprint",
         (fingerprint,),
     )
+
+
+def put_system_clients(transaction: Transaction, clients: Iterable[Client]) -> None:
+    """Give the clients that are part of the system the rows that their users' tokens refer to.
+
+    All but the scopes of such a row is looked up in the program. It is known by its `certificate_uri`, which no
+    registered client has.
+    """
+    for client in clients:
+        transaction.execute(
+            "INSERT INTO clients (id, secret_digest, grants, scopes, targets, default_audience, certificate_uri)"
+            " VALUES (?, '', '', ?, '', '', ?)"
+            " ON CONFLICT (id) DO UPDATE SET scopes = excluded.scopes, certificate_uri = excluded.certificate_uri",
+            (client.id, text_of(client.scopes_with_users), client.certificate_uri),
+        )
 
 
 def remove_demo(transaction: Transaction) -> None:

@@ -16,6 +16,8 @@ from ordermgmt.system import Suite
 from ordermgmt.testing.harness import RunningSystem, running_system
 
 SAMPLE = {"name": "Sample order", "items": [{"category": "books", "code": "978-1617295959", "qty": 1}]}
+FOUND_OUT = {"/.well-known/openid-configuration", "/oauth2/jwks"}
+"""What the gateway asks the token service on its own account, at any time."""
 Sent = list[tuple[str, str, list[tuple[str, str]]]]
 
 
@@ -132,7 +134,7 @@ async def test_no_path_leads_out_of_the_route_table(
         stream = await system.open_stream("gateway")
         await stream.send_all(f"GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
         assert (await stream.receive_some()).startswith(b"HTTP/1.1 404 ")
-        assert sent == []
+        assert [target for _, target, _ in sent if target not in FOUND_OUT] == []
 
 
 async def without(

@@ -5,13 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
+from base64 import b64encode
 from contextlib import closing
+from importlib.resources import files
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from ordermgmt.backups.backup import Backup, back_up
 from ordermgmt.backups.restore import Restored, restore
+from ordermgmt.gateway import session_store
+from ordermgmt.gateway.sessions import Login, Session
 from ordermgmt.runtime import Runtime
 from ordermgmt.storage import open_database
 from ordermgmt.sts import store
@@ -22,6 +26,9 @@ from tests.unit.order_setup import ALICE, answer_lost, create, request_lost, res
 from tests.unit.test_sts_store import ALICE as ALICE_USER
 from tests.unit.test_sts_store import APP, MIGRATIONS, OF_ALICE
 
+GATEWAY_MIGRATIONS = files("ordermgmt.gateway") / "migrations"
+KEY = b64encode(bytes(32)) + b"\n"
+SESSION = Session("d", "https://issuer", "alice", "sid", "Alice", "alice", frozenset(), "sealed", 0, 1e11, 1e11)
 DEMO = b"client app secret\n"
 HELD, UNDER_WAY = 3, 2
 
@@ -37,6 +44,13 @@ async def fill(data: Path) -> None:
     ) as database:
         await database.write(lambda tx: store.put_demo(tx, [APP], [ALICE_USER], "f"))
         await database.write(lambda tx: store.save_access_token(tx, "digest", OF_ALICE, 0))
+    async with open_database(
+        data / "gateway.sqlite", GATEWAY_MIGRATIONS, threads=InlineThreads(), clock=VirtualClock()
+    ) as database:
+        await database.write(lambda tx: session_store.add_session(tx, SESSION, ""))
+        await database.write(lambda tx: session_store.add_login(tx, "login", Login("/", ""), 600))
+    (data / "gateway-key").write_bytes(KEY)
+    (data / "gateway-key").chmod(0o600)
     (data / "demo-credentials").write_bytes(DEMO)
     (data / "demo-credentials").chmod(0o600)
     async with shop(data) as one:

@@ -22,6 +22,7 @@ from werkzeug.datastructures import Headers
 
 from ordermgmt.clock import SystemClock
 from ordermgmt.net.app import App
+from ordermgmt.security.key_file import open_key_file
 from ordermgmt.security.keys import SigningAlgorithm, SigningKey
 from ordermgmt.security.passwords import Passwords
 from ordermgmt.security.peer import Peer
@@ -43,7 +44,6 @@ from ordermgmt.sts.contract import (
     service_resource,
 )
 from ordermgmt.sts.domain import Authority
-from ordermgmt.sts.key_file import open_key_file
 from ordermgmt.sts.key_rotation import Schedule
 from ordermgmt.sts.login import Logins
 from ordermgmt.sts.logout import Logouts
@@ -173,7 +173,7 @@ async def open_keys(
     """Open the signing keys of `database`, with a key file in `folder`."""
     return await open_signing_keys(
         database,
-        lambda make: open_key_file(folder / "sts-key", entropy=Random(2).randbytes, make=make),  # noqa: S311
+        lambda make: open_key_file(folder / "sts-key", holds="keys", entropy=Random(2).randbytes, make=make),  # noqa: S311
         schedule=Schedule.of(days, [600]),
         algorithm=algorithm,
         threads=InlineThreads(),
@@ -196,6 +196,7 @@ async def open_sts(
         await database.write(lambda transaction: store.put_demo(transaction, [*CLIENTS, *clients], USERS, "none"))
         mint = Mint(lambda: keys.current, entropy)
         system = system_clients(DOMAIN)
+        await database.write(lambda transaction: store.put_system_clients(transaction, system.values()))
         tokens = TokenService(database, mint, rules, system, clock)
         authorizations = Authorizations(database, rules, system, entropy, clock)
         sessions = Sessions(database, rules, entropy, clock)
@@ -204,7 +205,7 @@ async def open_sts(
             OPENID_METADATA_PATH: lambda: openid_metadata(ISSUER, MTLS_URL, keys.current.algorithms),
         }
         logins = Logins(database, sessions, Passwords(threads, entropy), entropy, clock)
-        portal = Portal(ISSUER, authorizations, sessions, logins, Logouts(database, mint, rules))
+        portal = Portal(ISSUER, authorizations, sessions, logins, Logouts(database, mint, rules, system))
         feed = RevocationFeed(database, rules.exchanged_token_lifetime, trio.Event())
         app = create_app(
             tokens,

@@ -20,7 +20,7 @@ from ordermgmt.testing.harness import running_system
 from tests.unit.backup_setup import DEMO, HELD, UNDER_WAY, change, fill, put_back, rows, save, sign, tamper
 from tests.unit.order_setup import shop
 
-FILES = {"demo-credentials", "inventory.sqlite", "order.sqlite", "sts.sqlite"}
+FILES = {"demo-credentials", "gateway-key", "gateway.sqlite", "inventory.sqlite", "order.sqlite", "sts.sqlite"}
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -93,6 +93,14 @@ async def test_a_backup_that_fails_leaves_nothing(tmp_path: Path, data: Path, mo
     assert {name.partition("/")[0] for name in content(tmp_path)} == {"data"}
 
 
+async def test_a_backup_from_before_there_were_sessions_of_browsers(tmp_path: Path, data: Path) -> None:
+    for name in ("gateway.sqlite", "gateway-key"):
+        (data / name).unlink()
+    await save(data, tmp_path / "backup")
+    await put_back(tmp_path / "backup", tmp_path / "new")
+    assert set(content(tmp_path / "new")) == FILES - {"gateway.sqlite", "gateway-key"} | {"in-use.lock"}
+
+
 async def test_a_backup_of_stock_that_does_not_agree_says_so(tmp_path: Path, data: Path) -> None:
     change(data / "order.sqlite", "UPDATE orders SET items = REPLACE(items, '\"qty\":3', '\"qty\":4')")
     done = await save(data, tmp_path / "backup")
@@ -116,6 +124,8 @@ async def test_a_restored_folder_goes_on_where_the_backup_was(
     assert modes(new) == {"0o700", "0o600"}
     assert rows(new / "sts.sqlite", "SELECT COUNT(*) FROM access_tokens") == [(0,)]
     assert rows(new / "sts.sqlite", "SELECT name FROM users") == [("alice",)]
+    assert rows(backup / "gateway.sqlite", "SELECT subject FROM sessions") == [("alice",)]
+    assert rows(new / "gateway.sqlite", "SELECT digest FROM sessions UNION SELECT digest FROM logins") == []
     before = rows(backup / "order.sqlite", "SELECT value FROM counters")[0][0]
     assert rows(new / "order.sqlite", "SELECT value FROM counters") == [(before + 1_000_000_000,)]
     async with shop(new) as one:
@@ -216,13 +226,11 @@ async def test_a_folder_in_use_is_refused(data: Path, backup: Path) -> None:
         await put_back(backup, data, force=True)
 
 
-async def test_a_suite_uses_its_folder_also_while_no_database_is_open(
-    tmp_path: Path, backup: Path, autojump_clock: trio.abc.Clock
-) -> None:
+async def test_a_suite_uses_its_folder(tmp_path: Path, backup: Path, autojump_clock: trio.abc.Clock) -> None:
     async with running_system(tmp_path, services=["gateway"]) as system:
         with pytest.raises(StartError, match="var is in use: stop the suite"):
             await put_back(backup, system.data)
-    await put_back(backup, tmp_path / "var")
+    await put_back(backup, tmp_path / "var", force=True)
 
 
 async def test_a_restore_that_is_interrupted_is_noticed_and_can_be_done_again(

@@ -31,7 +31,7 @@ def test_the_commands_say_what_they_did(tmp_path: Path, data: Path) -> None:
     assert done.exit_code == 0, done.output
     size = (tmp_path / "backup" / "order.sqlite").stat().st_size
     assert done.output.splitlines()[2] == f"order.sqlite: {size} bytes"
-    assert re.fullmatch(r"changes of orders were held for \d+\.\d ms", done.output.splitlines()[4])
+    assert re.fullmatch(r"changes of orders were held for \d+\.\d ms", done.output.splitlines()[6])
     assert "\nstock and orders agree: 4 goods\n" in done.output
     assert done.output.endswith(f"{target} is complete; it does not hold certs: keep a copy of that folder apart\n")
     done = invoke(tmp_path, "restore", target)

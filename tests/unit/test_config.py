@@ -139,8 +139,9 @@ def test_the_page_lists_every_setting_with_its_default() -> None:
 
 def test_the_examples_of_the_page_are_configurations(tmp_path: Path) -> None:
     examples = re.findall(r"```toml\n(.*?)```", PAGE, flags=re.DOTALL)
-    assert len(examples) == 3
-    issuer, shared, machines = (load_config(written(tmp_path, text), {}) for text in examples)
+    assert len(examples) == 4
+    provider, issuer, shared, machines = (load_config(written(tmp_path, text), {}) for text in examples)
+    assert provider.gateway.issuer == "https://id.example.com/realms/shop"
     assert shared.suite.database.startswith("postgresql://")
     assert issuer.order.issuers[0].scopes == {"orders.write": "add_order", "orders.admin": "cancel_order"}
     endpoints = resolve_endpoints(machines, {})

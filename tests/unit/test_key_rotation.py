@@ -16,10 +16,10 @@ import trio
 from ordermgmt.clock import SystemClock
 from ordermgmt.errors import StartError
 from ordermgmt.security.jwks import REFRESH, STALE
+from ordermgmt.security.key_file import open_key_file
 from ordermgmt.security.keys import SigningKey
 from ordermgmt.storage import Database, Location, Transaction, open_database
 from ordermgmt.sts import key_store
-from ordermgmt.sts.key_file import open_key_file
 from ordermgmt.sts.key_rotation import (
     CACHED,
     PUBLISH_AHEAD,
@@ -254,14 +254,14 @@ def test_what_is_no_key_file_is_said(tmp_path: Path, content: bytes) -> None:
     path.touch(0o600)
     path.write_bytes(content)
     with pytest.raises(StartError, match="sts-key is no key file"):
-        open_key_file(path, entropy=os.urandom, make=True)
+        open_key_file(path, holds="keys", entropy=os.urandom, make=True)
     path.chmod(0o644)
     with pytest.raises(StartError, match="open to other users"):
-        open_key_file(path, entropy=os.urandom, make=True)
+        open_key_file(path, holds="keys", entropy=os.urandom, make=True)
 
 
 def test_an_envelope_is_for_one_key_and_unchanged(tmp_path: Path) -> None:
-    key_file = open_key_file(tmp_path / "sts-key", entropy=Random(1).randbytes, make=True)  # noqa: S311
+    key_file = open_key_file(tmp_path / "sts-key", holds="keys", entropy=Random(1).randbytes, make=True)  # noqa: S311
     envelope = key_file.seal("one", b"secret")
     assert key_file.open("one", envelope) == b"secret"
     head, _, text = envelope.rpartition(".")

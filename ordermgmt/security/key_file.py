@@ -1,8 +1,8 @@
-"""Signing keys at rest: encrypted with a key that is in a file, and not in the database beside them.
+"""Secrets at rest: encrypted with a key that is in a file, and not in the database beside them.
 
 The file has one key a line, 32 random bytes in base64. The first encrypts, all of them decrypt: to change it put a new
-line before the old one (`openssl rand -base64 32`), start the token service, which encrypts everything anew, and take
-the old line away.
+line before the old one (`openssl rand -base64 32`), start the service, and take the old line away when nothing is
+encrypted with it any more: signing keys are encrypted anew at that start, sessions of browsers end within a day.
 """
 
 from __future__ import annotations
@@ -22,41 +22,42 @@ from ordermgmt.errors import StartError
 from ordermgmt.ids import Entropy
 from ordermgmt.security.pem import is_private
 
-__all__ = ["FILE_NAME", "KeyFile", "is_plain", "open_key_file"]
+__all__ = ["KeyFile", "open_key_file"]
 
-FILE_NAME = "sts-key"
 KEY_SIZE, NONCE_SIZE = 32, 12  # AES-256-GCM, and its nonce as NIST SP 800-38D section 8.2 has it
 _FORMAT = "aes256gcm"
 
 
 class KeyFile:
-    """The keys of a file. An envelope is `aes256gcm.<id of the key>.<nonce and ciphertext>`, bound to one `kid`."""
+    """The keys of a file. An envelope is `aes256gcm.<id of the key>.<nonce and ciphertext>`, bound to one name.
 
-    def __init__(self, path: Path, keys: Sequence[bytes], entropy: Entropy) -> None:
+    `holds` says in messages what is encrypted with them.
+    """
+
+    def __init__(self, path: Path, keys: Sequence[bytes], entropy: Entropy, holds: str) -> None:
         self._path = path
+        self._holds = holds
         self._keys = {hashlib.sha256(key).hexdigest()[:16]: AESGCM(key) for key in keys}
         self._current = next(iter(self._keys))
         self._entropy = entropy
 
-    def seal(self, kid: str, pem: bytes) -> str:
-        """Encrypt the private key `pem` of the signing key `kid`."""
+    def seal(self, name: str, secret: bytes) -> str:
+        """Encrypt `secret`, which is that of `name` and of nothing else."""
         nonce = self._entropy(NONCE_SIZE)
-        ciphertext = self._keys[self._current].encrypt(nonce, pem, kid.encode())
+        ciphertext = self._keys[self._current].encrypt(nonce, secret, name.encode())
         return f"{_FORMAT}.{self._current}.{base64.urlsafe_b64encode(nonce + ciphertext).decode()}"
 
     def is_current(self, envelope: str) -> bool:
         """Tell whether it is encrypted, with the first key of the file."""
         return envelope.startswith(f"{_FORMAT}.{self._current}.")
 
-    def open(self, kid: str, envelope: str) -> bytes:
-        """Decrypt what `seal` made for `kid`; what was kept before there was a file is returned as it is.
+    def open(self, name: str, envelope: str) -> bytes:
+        """Decrypt what `seal` made for `name`.
 
         Raises StartError if the file has not the key for it, ValueError if it is damaged.
         """
-        if is_plain(envelope):
-            return envelope.encode()
         try:
-            kind, name, text = envelope.split(".")
+            kind, key, text = envelope.split(".")
             content = base64.b64decode(text, altchars=b"-_", validate=True)
         except (ValueError, binascii.Error) as error:
             msg = "not an envelope"
@@ -64,32 +65,28 @@ class KeyFile:
         if kind != _FORMAT:
             msg = f"unknown envelope {kind:.20}"
             raise ValueError(msg)
-        if name not in self._keys:
-            msg = f"{self._path} does not hold the key {name:.16} that the signing keys are encrypted with: put it back"
+        if key not in self._keys:
+            msg = f"{self._path} does not hold the key {key:.16} that {self._holds} are encrypted with: put it back"
             raise StartError(msg)
         try:
-            return self._keys[name].decrypt(content[:NONCE_SIZE], content[NONCE_SIZE:], kid.encode())
+            return self._keys[key].decrypt(content[:NONCE_SIZE], content[NONCE_SIZE:], name.encode())
         except InvalidTag as error:
             msg = "its envelope was changed"
             raise ValueError(msg) from error
 
 
-def is_plain(envelope: str) -> bool:
-    """Tell whether a key was kept before keys were encrypted."""
-    return envelope.startswith("-----BEGIN")
-
-
-def open_key_file(path: Path, *, entropy: Entropy, make: bool) -> KeyFile:
+def open_key_file(path: Path, *, holds: str, entropy: Entropy, make: bool) -> KeyFile:
     """Read the file; if there is none, `make` one of mode 0600, on disk before anything is encrypted with it.
 
-    Blocks. Raises StartError if it cannot be had, if it is open to others, or if it is not what it should be.
+    `holds` says what that is: "the signing keys". Blocks. Raises StartError if the file cannot be had, if it is open to
+    others, or if it is not what it should be.
     """
     try:
         try:
             content = _read(path)
         except FileNotFoundError:
             if not make:
-                msg = f"{path} is missing, and the signing keys are encrypted with it: put it back"
+                msg = f"{path} is missing, and {holds} are encrypted with it: put it back"
                 raise StartError(msg) from None
             _write(path, base64.b64encode(entropy(KEY_SIZE)) + b"\n")
             content = _read(path)
@@ -103,7 +100,7 @@ def open_key_file(path: Path, *, entropy: Entropy, make: bool) -> KeyFile:
     if not keys or any(len(key) != KEY_SIZE for key in keys):
         msg = f"{path} is no key file: it has a line of 32 bytes in base64 for each key"
         raise StartError(msg)
-    return KeyFile(path, keys, entropy)
+    return KeyFile(path, keys, entropy, holds)
 
 
 def _read(path: Path) -> bytes:

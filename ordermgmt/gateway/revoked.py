@@ -24,7 +24,7 @@ async def end_revoked(
     *,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """End sessions as they are revoked, until cancelled. `started()` means that every revocation from then on counts."""
+    """End sessions as they are revoked, until cancelled. `started()`: every revocation from then on counts."""
     send, receive = trio.open_memory_channel[Sequence[str]](MAX_LINES)
     log = get_logger("gateway-sessions")
 

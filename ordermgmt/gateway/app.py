@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
-from quart import Response, request
+from quart import Response, g, request
 
 from ordermgmt.errors import InvalidRequest, NotFound
 from ordermgmt.gateway.browser import add_browser_routes, current_session
-from ordermgmt.gateway.contract import API_PREFIX, ROUTES, Route
+from ordermgmt.gateway.contract import API_PREFIX, PATH_PATH, ROUTES, Route
 from ordermgmt.gateway.operations import Answer, Forwarder, Request
 from ordermgmt.gateway.portal import Portal
 from ordermgmt.ids import is_order_id
@@ -40,7 +40,14 @@ def create_app(forwarder: Forwarder, portal: Portal, guard: Guard) -> App:
     app = new_app("gateway")
 
     async def forward_of_session(asked: Request) -> Answer:
-        return await portal.api.forward(asked, current_session())
+        session = current_session()
+        with portal.trails.following(g.request_id, asked.method, asked.target, session) as status:
+            answer = await portal.api.forward(asked, session)
+            status.append(answer.status)
+        return answer
+
+    async def what_just_happened(request_id: str) -> Response:
+        return Response(portal.trails.find(request_id, current_session()), content_type="application/json")
 
     for route in ROUTES:
         for methods, policy, token in (
@@ -52,6 +59,7 @@ def create_app(forwarder: Forwarder, portal: Portal, guard: Guard) -> App:
                 app.add_url_rule(route.path, name, policy(_view(forwarder.forward, route, token)), methods=methods)
         view = require_session()(_view(forward_of_session, route, _no_token))
         app.add_url_rule(f"{API_PREFIX}{route.path}", f"session {route.path}", view, methods=route.methods)
+    app.add_url_rule(PATH_PATH, "path", require_session()(what_just_happened), methods=["GET"])
     add_browser_routes(app, portal)
     guard.protect(app)
     return app

@@ -25,6 +25,7 @@ from ordermgmt.gateway.revoked import end_revoked
 from ordermgmt.gateway.sessions import Limits
 from ordermgmt.gateway.sign_in import SignIns
 from ordermgmt.gateway.tokens import Refresher, TokenSafe
+from ordermgmt.gateway.trail import Trails
 from ordermgmt.net import Address, ClientTls
 from ordermgmt.net.outbound import HttpClient, open_client
 from ordermgmt.runtime import ServiceContext
@@ -71,6 +72,7 @@ async def open_portal(
         sign_ins=SignIns(database, provider, safe, limits, runtime.entropy),
         api=SessionApi(forwarder, sessions),
         files=await runtime.threads.run(partial(load_files, files("ordermgmt.gateway") / "web")),
+        trails=Trails(context.config.suite.trust_domain, runtime.clock),
         entropy=runtime.entropy,
     )
 

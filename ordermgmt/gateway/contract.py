@@ -17,6 +17,7 @@ __all__ = [
     "LOGIN_COOKIE",
     "LOGIN_PATH",
     "LOGOUT_PATH",
+    "PATH_PATH",
     "REQUEST_ID_HEADER",
     "RETURNED_HEADERS",
     "ROUTES",
@@ -35,6 +36,8 @@ SESSION_PATH = "/session"
 LOGIN_PATH = "/session/login"
 CALLBACK_PATH = "/session/callback"
 LOGOUT_PATH = "/session/logout"
+PATH_PATH = "/api/path/<request_id>"
+"""What just happened: the way of a request of the same session, by its `REQUEST_ID_HEADER`."""
 
 SESSION_COOKIE = "__Host-gateway-session"
 """Secure; HttpOnly; SameSite=Strict; Path=/ (RFC 6265bis)."""

@@ -11,6 +11,7 @@ import trio
 
 from ordermgmt.clock import Clock
 from ordermgmt.errors import Error, Unavailable
+from ordermgmt.gateway.trail import current_trail
 from ordermgmt.security.revocations import Revocations
 
 __all__ = ["Exchange", "Exchanged", "Exchanges"]
@@ -64,10 +65,13 @@ class Exchanges:
     async def get(self, subject_token: str, audience: str) -> Exchanged:
         """Return a token for `audience` that is good for a while. Raises what the exchange raises."""
         key = sha256(subject_token.encode()).digest(), audience
+        trail, begun = current_trail(), trio.current_time()
         kept = self._kept.get(key)
         if kept is not None:
             if kept.expires_at - SPARE > self._clock.now() and self._still_good(kept):
                 self._kept.move_to_end(key)
+                if trail is not None:
+                    trail.exchanged(0.0, cached=True)
                 return kept
             del self._kept[key]
         flight = self._flights.get(key)
@@ -78,6 +82,8 @@ class Exchanges:
         if flight.result is None:
             # Shared by all waiters: without this it would collect the traceback of each.
             raise flight.error.with_traceback(None)
+        if trail is not None:
+            trail.exchanged(trio.current_time() - begun, cached=False)
         return flight.result
 
     def _check(self, exchanged: Exchanged) -> None:

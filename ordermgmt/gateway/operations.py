@@ -13,6 +13,7 @@ import trio
 
 from ordermgmt.errors import Forbidden, OutcomeUnknown, Unauthenticated, Unavailable
 from ordermgmt.gateway.contract import FORWARDED_HEADERS, IDEMPOTENCY_KEY, RETURNED_HEADERS, Route
+from ordermgmt.gateway.trail import current_trail
 from ordermgmt.net.outbound import HttpClient, Interrupted, Response, Unreachable
 
 __all__ = ["INVALID_SUBJECT_TOKEN", "Access", "Answer", "Forwarder", "Request", "TokenSource", "Upstream"]
@@ -96,7 +97,8 @@ class Forwarder:
                 token = await tokens(request.subject_token)
                 if token is not None:
                     headers.append(("authorization", f"Bearer {token}"))
-                return await http.request(
+                begun = trio.current_time()
+                answer = await http.request(
                     request.method,
                     request.target,
                     headers=headers,
@@ -104,6 +106,10 @@ class Forwarder:
                     # The order service does what has a key once.
                     repeatable=request.method in _SAFE or IDEMPOTENCY_KEY in request.headers,
                 )
+                trail = current_trail()
+                if trail is not None:
+                    trail.answered(upstream.name, token, answer, trio.current_time() - begun)
+                return answer
         except Unreachable as error:
             code, msg = f"{upstream.name}-unreachable", f"the {upstream.name} service cannot be reached"
             raise Unavailable(code, msg, retry_after=1) from error

@@ -10,6 +10,7 @@ from ordermgmt.gateway.files import Files
 from ordermgmt.gateway.operations import INVALID_SUBJECT_TOKEN, Answer, Forwarder, Request
 from ordermgmt.gateway.sessions import Session
 from ordermgmt.gateway.sign_in import SignIns
+from ordermgmt.gateway.trail import Trails
 from ordermgmt.ids import Entropy
 
 __all__ = ["Portal", "SessionApi"]
@@ -56,4 +57,5 @@ class Portal:
     sign_ins: SignIns
     api: SessionApi
     files: Files
+    trails: Trails
     entropy: Entropy

@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 
 import msgspec
-from quart import Response, request
+from quart import Response, g, request
 from quart_trio import QuartTrio
 
 from ordermgmt.errors import InvalidRequest, NotFound
 from ordermgmt.ids import is_order_id
+from ordermgmt.net import steps
 from ordermgmt.net.app import new_app, read_json
 from ordermgmt.order import contract, domain, idempotency
 from ordermgmt.order.domain import Actor, StoredOrder
@@ -80,6 +81,7 @@ def create_app(orders: Orders, guard: Guard, *, public_url: str) -> QuartTrio:
         return _json(contract.OrderHistory(order_id, tuple(_change(change) for change in changes)))
 
     _add_journal(app, orders.journal)
+    _add_steps(app)
     guard.protect(app)
     return app
 
@@ -95,6 +97,20 @@ def _add_journal(app: QuartTrio, journal: Journal) -> None:
     async def retry(operation_id: str) -> Response:
         await journal.retry(operation_id)
         return _json(contract.Status(f"Operation '{operation_id}' will be tried again."), HTTPStatus.ACCEPTED)
+
+
+def _add_steps(app: QuartTrio) -> None:
+    """Tell with each answer what took how long: the gateway shows it to whom the request is of."""
+
+    @app.before_request
+    async def gather() -> None:
+        g.steps = steps.gather()
+
+    @app.after_request
+    async def tell(response: Response) -> Response:
+        if g.get("steps"):
+            response.headers[steps.HEADER] = steps.render_steps(g.steps)
+        return response
 
 
 def _actor() -> Actor:

@@ -11,6 +11,7 @@ import trio
 from ordermgmt.clock import Clock
 from ordermgmt.errors import Conflict, NotFound, OutcomeUnknown, Unavailable
 from ordermgmt.ids import Entropy, new_id
+from ordermgmt.net.steps import step
 from ordermgmt.order import changes, domain, idempotency, journal, journal_store, store
 from ordermgmt.order.contract import CreateOrder, UpdateOrder
 from ordermgmt.order.dispatch import Dispatcher, StockKeeper
@@ -192,7 +193,8 @@ class Orders:
 
         with settlement.admission():
             try:
-                entry = await self._database.write(intend)
+                with step("intent"):
+                    entry = await self._database.write(intend)
             except OutcomeUnknown as error:
                 raise journal.unknown() from error
             # No checkpoint from here on until the entry is in the nursery's hands.

@@ -11,6 +11,7 @@ import trio
 from ordermgmt.clock import Clock
 from ordermgmt.errors import Error, Internal, OutcomeUnknown, Unavailable
 from ordermgmt.inventory.contract import MAX_ACKNOWLEDGED, MAX_OPERATIONS, Line, Operation
+from ordermgmt.net.steps import step
 from ordermgmt.order import changes, journal, journal_store
 from ordermgmt.order.dispatch import Dispatcher
 from ordermgmt.order.journal import Backlog, Entry, State, Verdict
@@ -169,7 +170,8 @@ class Settlement:
         operation = Operation(entry.id, lines, abandon=journal.is_given_up(entry, taken_at))
         answer: Error | None
         try:
-            answer = (await self._dispatcher.ask(operation, claimed_at=claimed_at)).refusal
+            with step("inventory"):
+                answer = (await self._dispatcher.ask(operation, claimed_at=claimed_at)).refusal
         except (Unavailable, OutcomeUnknown, Internal) as error:
             answer = error
         return journal.judge(answer, first=entry.attempt == 1)
@@ -183,7 +185,8 @@ class Settlement:
             journal_store.forget_expired(tx, now, FORGOTTEN_PER_WRITE)
             return changes.conclude(tx, entry, verdict, now)
 
-        settled = await self._database.write(write)
+        with step("outcome"):
+            settled = await self._database.write(write)
         if verdict.decided:
             self._dispatcher.acknowledge([entry.id], at_once=False)
         return settled

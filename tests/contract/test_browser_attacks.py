@@ -30,7 +30,7 @@ def routes() -> Iterator[tuple[str, str]]:
     async def nobody(*_: object) -> Any:
         raise AssertionError
 
-    portal = Portal("https://x", nothing, nothing, nothing, Files({}), nothing)
+    portal = Portal("https://x", nothing, nothing, nothing, Files({}), nothing, nothing)
     guard = Guard(Require(), nobody, "gateway", authenticate_session=nobody)
     app = create_app(Forwarder({}, public_url="", timeout=1), portal, guard)
     for rule in app.url_map.iter_rules():

@@ -8,13 +8,14 @@ from functools import partial
 from importlib.resources import files
 from pathlib import Path
 
+import msgspec
 import trio
 
 from ordermgmt.clock import Clock
 from ordermgmt.errors import StartError, Unauthenticated
-from ordermgmt.gateway import session_store
+from ordermgmt.gateway import openapi, session_store
 from ordermgmt.gateway.browser_sessions import BrowserSessions
-from ordermgmt.gateway.contract import API_PREFIX, CALLBACK_PATH, KEY_FILE
+from ordermgmt.gateway.contract import API_PREFIX, CALLBACK_PATH, KEY_FILE, OPENAPI_PATH
 from ordermgmt.gateway.discovery import location_of
 from ordermgmt.gateway.exchanges import Exchange, Exchanged, Exchanges
 from ordermgmt.gateway.files import load_files
@@ -71,10 +72,16 @@ async def open_portal(
         sessions=sessions,
         sign_ins=SignIns(database, provider, safe, limits, runtime.entropy),
         api=SessionApi(forwarder, sessions),
-        files=await runtime.threads.run(partial(load_files, files("ordermgmt.gateway") / "web")),
+        files=await runtime.threads.run(
+            partial(load_files, files("ordermgmt.gateway") / "web", {OPENAPI_PATH: _api_document(context)})
+        ),
         trails=Trails(context.config.suite.trust_domain, runtime.clock),
         entropy=runtime.entropy,
     )
+
+
+def _api_document(context: ServiceContext) -> bytes:
+    return msgspec.json.encode(openapi.document(context.endpoints.gateway_url, context.endpoints.issuer))
 
 
 async def _open_key_file(context: ServiceContext, database: Database) -> KeyFile:

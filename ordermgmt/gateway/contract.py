@@ -17,6 +17,7 @@ __all__ = [
     "LOGIN_COOKIE",
     "LOGIN_PATH",
     "LOGOUT_PATH",
+    "OPENAPI_PATH",
     "PATH_PATH",
     "REQUEST_ID_HEADER",
     "RETURNED_HEADERS",
@@ -46,6 +47,7 @@ LOGIN_COOKIE = "__Host-gateway-login"
 CSRF_HEADER = "x-csrf"
 """Is `1` on all that changes something. No other site can send it, as no preflight of theirs is answered."""
 REQUEST_ID_HEADER = "x-request-id"
+OPENAPI_PATH = "/openapi.json"
 
 KEY_FILE = "gateway-key"
 """In the folder of the databases: what tokens of sessions are encrypted with, see `security/key_file.py`."""

@@ -27,6 +27,7 @@ CONTENT_TYPES: Mapping[str, str] = MappingProxyType(
         "js": "text/javascript; charset=utf-8",
         "css": "text/css; charset=utf-8",
         "svg": "image/svg+xml",
+        "json": "application/json",
     }
 )
 PAGES: Mapping[str, str] = MappingProxyType({"/": "index.html", "/operate": "operate.html", "/docs": "docs.html"})
@@ -61,8 +62,8 @@ class Files:
 
     @property
     def pages(self) -> list[str]:
-        """The paths of the pages that there are."""
-        return [path for path in PAGES if path in self._files]
+        """The paths of all that is no asset."""
+        return [path for path in self._files if not path.startswith(f"/{ASSETS}/")]
 
     def answer(self, path: str) -> Response:
         """Answer a GET or HEAD of a path. Raises NotFound."""
@@ -83,9 +84,13 @@ class Files:
         return Response(form.content, 200, headers, content_type=file.content_type)
 
 
-def load_files(folder: Traversable) -> Files:
-    """Read the pages of `folder` and its assets. Blocks. Raises StartError if there is one that could not be served."""
+def load_files(folder: Traversable, made: Mapping[str, bytes] = MappingProxyType({})) -> Files:
+    """Read the pages of `folder` and its assets; `made` are more files, by path. Blocks.
+
+    Raises StartError if there is one that could not be served.
+    """
     files = {path: _load(folder / name) for path, name in PAGES.items() if (folder / name).is_file()}
+    files |= {path: _file(path, content) for path, content in made.items()}
     for entry in _assets(folder / ASSETS):
         if not _NAME.fullmatch(entry.name):
             msg = f"{entry}: an asset is called like name.js, name.css or name.svg"
@@ -104,11 +109,14 @@ def _assets(folder: Traversable) -> Iterator[Traversable]:
 
 
 def _load(path: Traversable) -> File:
-    content = path.read_bytes()
+    return _file(path.name, path.read_bytes())
+
+
+def _file(name: str, content: bytes) -> File:
     compressed = gzip.compress(content, mtime=0)
     smaller = len(content) >= SMALLEST and len(compressed) < len(content)
     return File(
-        CONTENT_TYPES[path.name.rpartition(".")[2]],
+        CONTENT_TYPES[name.rpartition(".")[2]],
         _form(content),
         _form(compressed) if smaller else None,
     )

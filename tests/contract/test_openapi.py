@@ -106,3 +106,13 @@ async def test_answers_are_what_it_says(spec: dict[str, Any], tmp_path: Path) ->
         ("listCategory", 200),
         ("getItem", 200),
     }
+
+
+async def test_it_is_served_with_the_urls_of_this_place(tmp_path: Path) -> None:
+    async with running_system(tmp_path) as system:
+        answer = await system.request("gateway", "GET", "/openapi.json")
+        endpoints = system.suite.endpoints
+    assert (answer.status, answer.headers["content-type"]) == (200, "application/json")
+    served = json.loads(answer.content)
+    assert served == json.loads(json.dumps(document(endpoints.gateway_url, endpoints.issuer)))
+    assert served["servers"] == [{"url": endpoints.gateway_url}]

@@ -4,7 +4,7 @@ import { announce } from "./announce.js";
 import { h, replace } from "./dom.js";
 import { withQty } from "./draft.js";
 import { glyphOf, tintOf } from "./glyphs.js";
-import { cents, clock, counted, dollars, keyOf } from "./money.js";
+import { cents, clock, dollars, keyOf } from "./money.js";
 import { changed } from "./stock.js";
 import { stepper } from "./stepper.js";
 
@@ -119,7 +119,7 @@ function newCard(first, put) {
       add.hidden = qty > 0;
       inside.hidden = qty === 0;
       add.disabled = item.qty === 0;
-      replace(add, item.qty === 0 ? "Sold out" : "Add to order", h("span", { class: "hide-visually" }, `: ${item.name}`));
+      replace(add, item.qty === 0 ? "Sold out" : "Add to order", h("span", { class: "hide-visually" }, item.name));
       steps.update(qty, item.qty);
       if (hadFocus && qty === 0) add.focus();
     },
@@ -131,10 +131,4 @@ function newCard(first, put) {
       element.classList.add("changed");
     },
   };
-}
-
-/** Say how much is in a draft. @param {import("./draft.js").Draft} draft */
-export function pieces(draft) {
-  const sum = Object.values(draft.lines).reduce((all, qty) => all + qty, 0);
-  return sum ? counted(sum, "piece") : "";
 }

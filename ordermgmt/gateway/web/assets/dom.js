@@ -2,13 +2,12 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 
-/** @typedef {Node | string | null | undefined | false} Child */
-
 /**
- * Make an element. An attribute `onclick` is a listener, not text; one that is null, undefined or false is left out.
+ * Make an element. An attribute `onclick` is a listener, not text; one that is null, undefined or false is left out,
+ * as is such a child. Children may be in lists.
  * @param {string} name
  * @param {Record<string, any>} [attributes]
- * @param {...(Child | Child[])} children
+ * @param {...any} children
  * @returns {any}
  */
 export function h(name, attributes = {}, ...children) {
@@ -19,7 +18,7 @@ export function h(name, attributes = {}, ...children) {
  * Make an element of a drawing.
  * @param {string} name
  * @param {Record<string, any>} [attributes]
- * @param {...(Child | Child[])} children
+ * @param {...any} children
  * @returns {any}
  */
 export function svg(name, attributes = {}, ...children) {
@@ -29,7 +28,7 @@ export function svg(name, attributes = {}, ...children) {
 /**
  * Put other children into an element, unless nothing would change: then whatever has the focus keeps it.
  * @param {Element} element
- * @param {...(Child | Child[])} children
+ * @param {...any} children
  */
 export function replace(element, ...children) {
   const next = document.createElement("div");
@@ -54,5 +53,5 @@ function fill(element, attributes, children) {
 
 /** @param {any[]} children */
 function real(children) {
-  return children.flat().filter((child) => child !== null && child !== undefined && child !== false);
+  return children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false);
 }

@@ -64,7 +64,7 @@ function editor(context, first, outcome) {
   const form = h("form", { class: "order-form", novalidate: true, onsubmit: submit },
     h("section", { class: "card stack", "aria-labelledby": "lines-heading" }, h("h2", { id: "lines-heading" }, "Items"), lines.element,
       h("div", { class: "field" }, h("label", { for: "goods" }, "Add an item"), h("div", { class: "row choose" }, goods, add))),
-    h("section", { class: "card stack", "aria-labelledby": "about-heading" }, h("h2", { id: "about-heading" }, "About it"), name.element,
+    h("section", { class: "card stack", "aria-labelledby": "about-heading" }, h("h2", { id: "about-heading" }, "Details"), name.element,
       h("div", { class: "row" }, save, h("a", { class: "button", href: orderHash(id) }, "Leave it as it is"))));
   name.input.addEventListener("input", () => put({ ...wanted, name: name.input.value }));
 

@@ -33,7 +33,7 @@ export function glyph(name) {
 
 /** One of six tints, always the same for a name. @param {string} text */
 export function tintOf(text) {
-  let sum = 0;
-  for (const character of text) sum = (sum * 31 + character.codePointAt(0)) % 6_000_003;
-  return sum % 6;
+  let sum = 7;
+  for (const character of text) sum = (sum * 33 + character.codePointAt(0)) % 1_000_003;
+  return (sum >> 4) % 6;
 }

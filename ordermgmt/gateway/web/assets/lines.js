@@ -18,7 +18,7 @@ export function lineEditor({ put, empty }) {
   const rows = new Map();
   const list = h("ul", { class: "lines", role: "list" });
   const nothing = h("div", {});
-  const problem = h("p", { class: "problem", role: "alert" });
+  const problem = h("p", { class: "problem" });
   const sum = h("p", { class: "sum number" });
 
   return {

@@ -12,7 +12,7 @@ import { next, refusal, unloaded, waiting } from "./words.js";
 
 /** @typedef {{id: string, name: string, items: any[], etag: string}} Order */
 
-const ACTIONS = /** @type {Record<string, string>} */ ({ create: "Ordered", update: "Changed", cancel: "Cancelled" });
+const ACTIONS = /** @type {Record<string, string>} */ ({ created: "Ordered", updated: "Changed", cancelled: "Cancelled" });
 
 /**
  * Read an order as it is now; null if there is none any more.
@@ -168,5 +168,5 @@ function historyOf({ status, data }, items) {
   return h("ol", { class: "history", role: "list" }, [...data.changes].reverse().map((change) => h("li", {},
     h("p", {}, h("strong", {}, ACTIONS[change.action] ?? change.action), " by ", change.subject, change.actor && ` through ${change.actor.replace(/^client:/, "")}`),
     h("p", { class: "small" }, `“${change.name}”: ${summary(change.items, items)}`),
-    h("p", { class: "muted small" }, h("time", { datetime: change.at }, when(change.at)), ` · version ${change.version}`))));
+    h("p", { class: "muted small" }, h("time", { datetime: change.at }, when(change.at))))));
 }

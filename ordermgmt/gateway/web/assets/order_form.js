@@ -1,5 +1,6 @@
 /** The draft as a form: name, number, lines; and what becomes of it once it is sent. */
 
+import { alarm } from "./announce.js";
 import { h, replace } from "./dom.js";
 import { isUnderWay, refusedLine } from "./checkout.js";
 import { check, EMPTY, itemsOf, withQty } from "./draft.js";
@@ -24,7 +25,7 @@ export function orderForm({ store, drafts, checkout, stock, signal }) {
     h("section", { class: "card stack", "aria-labelledby": "lines-heading" },
       h("h2", { id: "lines-heading" }, "Items"), lines.element),
     h("section", { class: "card stack", "aria-labelledby": "about-heading" },
-      h("h2", { id: "about-heading" }, "About it"), name.element, number.element,
+      h("h2", { id: "about-heading" }, "Details"), name.element, number.element,
       h("div", { class: "row" }, send, signIn, clear)));
 
   for (const field of [name, number]) {
@@ -45,6 +46,7 @@ export function orderForm({ store, drafts, checkout, stock, signal }) {
     asked = true;
     show();
     const problems = check(store.state.draft);
+    alarm(Object.values(problems).join(" "));
     if (problems.name) name.input.focus();
     else if (problems.id) number.input.focus();
     if (Object.keys(problems).length || isUnderWay(store.state.attempt) || store.state.session.state !== "in") return;

@@ -6,8 +6,8 @@ import { duration, edges, NARROW, nameOf, WIDE } from "./path_model.js";
 /** @typedef {import("./path_model.js").Path} Path */
 
 const LAYOUTS = {
-  wide: { places: WIDE, box: [116, 52], step: [190, 130], margin: [8, 8] },
-  narrow: { places: NARROW, box: [112, 48], step: [196, 116], margin: [8, 8] },
+  wide: { places: WIDE, box: [124, 52], step: [244, 130], margin: [8, 8] },
+  narrow: { places: NARROW, box: [120, 48], step: [234, 112], margin: [8, 8] },
 };
 
 /**

@@ -4,7 +4,6 @@ import { announce } from "./announce.js";
 import { openCheckout, isUnderWay } from "./checkout.js";
 import { h, replace } from "./dom.js";
 import { EMPTY, openDrafts } from "./draft.js";
-import { pieces } from "./catalogue.js";
 import { pageOf } from "./pages.js";
 import { orderHash, parse, signInPath } from "./router.js";
 import { openSession } from "./session.js";
@@ -79,9 +78,12 @@ async function show({ focus }) {
 function showFrame() {
   const { session: { state, name }, draft, flash: said, path, online, attempt } = store.state;
   const route = parse(location.hash);
-  replace(document.getElementById("tabs"), TABS.map(([href, text, pages]) => h("a", {
-    href, "aria-current": pages.some((page) => page === route?.page) && (href === location.hash || (href === "#/" && !location.hash) ? "page" : "true"),
-  }, text, href === "#/new" && pieces(draft) && h("span", { class: "count number" }, String(Object.values(draft.lines).reduce((sum, qty) => sum + qty, 0)), h("span", { class: "hide-visually" }, " pieces")))));
+  const count = Object.values(draft.lines).reduce((sum, qty) => sum + qty, 0);
+  replace(document.getElementById("tabs"), TABS.map(([href, text, pages]) => {
+    const isHere = pages.some((page) => page === route?.page);
+    const isPage = isHere && route?.page === pages[0];
+    return h("a", { href, "aria-current": isPage ? "page" : isHere && "true" }, text, href === "#/new" && count > 0 && h("span", { class: "count number" }, count.toLocaleString("en"), h("span", { class: "hide-visually" }, count === 1 ? " piece" : " pieces")));
+  }));
   replace(document.getElementById("account"), state === "in" && [h("span", { class: "user" }, h("span", { class: "hide-visually" }, "Signed in as "), name), h("button", { type: "button", id: "sign-out", onclick: signOut }, "Sign out")],
     state === "out" && h("a", { class: "button", href: signInPath(location.hash) }, "Sign in"));
   replace(document.getElementById("notices"),

@@ -46,7 +46,7 @@ export function stepper({ label, onchange }) {
   return {
     element,
     field,
-    focus: () => field.focus(),
+    focus: () => more.focus(),
 
     /** @param {number} next @param {number | null} available what is left, null if not known */
     update(next, available, disabled = false) {

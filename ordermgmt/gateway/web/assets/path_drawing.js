@@ -1,7 +1,7 @@
 /** Draws the way of a request: boxes for the services, lines for the hops. The list below it says the same in words. */
 
 import { svg } from "./dom.js";
-import { duration, edges, NARROW, nameOf, WIDE } from "./path_model.js";
+import { duration, edges, NARROW, nameOf, sentence, WIDE } from "./path_model.js";
 
 /** @typedef {import("./path_model.js").Path} Path */
 
@@ -22,7 +22,7 @@ export function drawing(path, kind) {
   const [columns, rows] = [0, 1].map((axis) => Math.max(...nodes.map((node) => layout.places[node][axis])));
   const width = columns * layout.step[0] + layout.box[0] + 2 * layout.margin[0];
   const height = rows * layout.step[1] + layout.box[1] + 2 * layout.margin[1];
-  return svg("svg", { viewBox: `0 0 ${width} ${height}`, class: `way ${kind}`, role: "img", "aria-label": label(path, lines) },
+  return svg("svg", { viewBox: `0 0 ${width} ${height}`, class: `way ${kind}`, role: "img", "aria-label": label(path) },
     svg("defs", {}, svg("marker", { id: `tip-${kind}`, viewBox: "0 0 8 8", refX: "7", refY: "4", markerWidth: "8", markerHeight: "8", orient: "auto-start-reverse" },
       svg("path", { d: "M0 0 8 4 0 8z" }))),
     lines.map((line) => edge(line, layout, kind)),
@@ -64,8 +64,7 @@ function centre(node, { places, box: size, step, margin }) {
   return [margin[0] + size[0] / 2 + column * step[0], margin[1] + size[1] / 2 + row * step[1]];
 }
 
-/** @param {Path} path @param {ReturnType<typeof edges>} lines */
-function label(path, lines) {
-  const way = lines.map(({ from, to, label: text }) => `${nameOf(from)} to ${nameOf(to)}${text && ` with ${text}`}`).join(", ");
-  return `The way of ${path.request.method} ${path.request.path}: ${way}. The list below has the details.`;
+/** @param {Path} path */
+function label({ request, hops }) {
+  return [`The way of ${request.method} ${request.path}.`, ...hops.map(sentence)].join(" ");
 }

@@ -137,7 +137,8 @@ store.subscribe(["draft", "flash", "path", "online", "attempt"], showFrame);
 addEventListener("hashchange", () => show({ focus: true }));
 addEventListener("online", () => store.update({ online: true }));
 addEventListener("offline", () => store.update({ online: false }));
-// A page that the browser kept may be from before the user signed out: nothing of it is shown until the server was asked.
+// A page that the browser keeps for "back" shows nothing when it comes back: the user may have signed out since.
+addEventListener("pagehide", () => main.replaceChildren());
 addEventListener("pageshow", ({ persisted }) => {
   if (persisted) location.reload();
 });

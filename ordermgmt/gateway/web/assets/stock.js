@@ -15,7 +15,7 @@ const PAGE = 100;
  */
 export function watchStock(store) {
   /** @type {{path: string, etag: string | null, items: Item[], next: string | null}[]} */
-  const pages = [{ path: `/api/inventory?limit=${PAGE}`, etag: null, items: [], next: null }];
+  const pages = [{ path: `/inventory?limit=${PAGE}`, etag: null, items: [], next: null }];
   let failures = 0;
   let timer = 0;
   /** @type {Promise<void> | null} */
@@ -23,7 +23,7 @@ export function watchStock(store) {
 
   /** @param {(typeof pages)[number]} page */
   async function load(page) {
-    // Stock is public; without the session's cookie, looking at it keeps nobody signed in.
+    // Stock is public, also without a session; without its cookie, looking at the stock keeps nobody signed in.
     const answer = await send("GET", page.path, {
       anonymous: true,
       headers: page.etag ? { "if-none-match": page.etag } : {},
@@ -75,7 +75,7 @@ export function watchStock(store) {
       await asking;
       const after = pages.at(-1).next;
       if (after === null) return;
-      const path = `/api/inventory?limit=${PAGE}&after=${encodeURIComponent(after)}`;
+      const path = `/inventory?limit=${PAGE}&after=${encodeURIComponent(after)}`;
       pages.push({ path, etag: null, items: [], next: null });
       await refresh();
     },

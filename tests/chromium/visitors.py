@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, expect
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, StorageState, expect
 
 from tests.system.processes import SuiteProcess
 
@@ -29,7 +28,7 @@ MACBOOK = "Apple MacBook Air M1 13-inch 2021"
 HEADPHONES = "Sony WH-1000XM4"
 HEADPHONES_PATH = "electronics/SOWH1000XM4"
 
-_EXPECTED = re.compile(r"Failed to load resource: (the server responded with a status of 4|net::ERR_)")
+_EXPECTED = re.compile(r"Failed to load resource: (the server responded with a status of [45]|net::ERR_)")
 """What Chromium says of an answer that is an error, or that did not come. Tests ask for such answers."""
 
 expect.set_options(timeout=PATIENCE_MS)
@@ -40,6 +39,8 @@ class Shop:
     """The running suite, as its operator sees it."""
 
     running: SuiteProcess
+    cookies: dict[str, StorageState] = field(default_factory=dict)
+    """Of one session for each user who needs only be signed in."""
 
     @property
     def origin(self) -> str:
@@ -69,26 +70,37 @@ class Visitors:
 
     def arrive(
         self,
+        user: str = "",
+        *,
         size: tuple[int, int] = DESKTOP,
         scheme: Literal["light", "dark"] = "light",
-        *,
-        origin: str = "",
         bypass_csp: bool = False,
     ) -> Visitor:
-        """Somebody with an empty profile opens the shop. `bypass_csp` is for tools that are put into pages."""
+        """Somebody opens the shop, in a profile of their own; `user` is signed in already.
+
+        All profiles of a user share one session, as signing in takes a second: whoever signs out, signs in first.
+        `bypass_csp` is for tools that are put into pages.
+        """
+        if user and user not in self.shop.cookies:
+            first = self.arrive()
+            first.sign_in(user)
+            self.shop.cookies[user] = first.page.context.storage_state()
         context = self.chromium.new_context(
             viewport={"width": size[0], "height": size[1]},
             color_scheme=scheme,
             reduced_motion="reduce",
             ignore_https_errors=True,
             bypass_csp=bypass_csp,
+            storage_state=self.shop.cookies[user] if user else None,
         )
         context.set_default_timeout(PATIENCE_MS)
         self.contexts.append(context)
         context.on("console", self._listen)
         context.on("weberror", lambda error: self.complaints.append(str(error.error)))
-        visitor = Visitor(context.new_page(), self.shop, origin or self.shop.origin)
+        visitor = Visitor(context.new_page(), self.shop)
         visitor.open("/")
+        if user:
+            expect(visitor.button("Sign out")).to_be_visible()
         return visitor
 
     def close(self) -> None:
@@ -106,14 +118,22 @@ class Visitor:
 
     page: Page
     shop: Shop
-    origin: str
+
+    @property
+    def origin(self) -> str:
+        return self.shop.origin
 
     def open(self, path: str) -> None:
+        self.come_forward()
         self.page.goto(self.origin + path)
+
+    def come_forward(self) -> None:
+        """Bring this tab to the front: Chromium draws the others rarely."""
+        self.page.bring_to_front()
 
     def another_tab(self) -> Visitor:
         """Open the shop once more in the same profile."""
-        visitor = Visitor(self.page.context.new_page(), self.shop, self.origin)
+        visitor = Visitor(self.page.context.new_page(), self.shop)
         visitor.open("/")
         return visitor
 
@@ -181,14 +201,6 @@ class Visitor:
         """Count this user's orders of a name, as the server has them."""
         answer: dict[str, Any] = self.page.evaluate("async () => (await fetch('/api/order?limit=200')).json()")
         return sum(order["name"] == name for order in answer["orders"])
-
-    def until(self, condition: Callable[[], bool], what: str) -> None:
-        """Wait for something that no element shows."""
-        for _ in range(100):
-            if condition():
-                return
-            self.page.wait_for_timeout(50)
-        raise AssertionError(what)
 
 
 def unique(name: str) -> str:

@@ -13,7 +13,7 @@ import { stepper } from "./stepper.js";
 const FEW = 5;
 
 /** @type {import("./pages.js").Page} */
-export function catalogue({ store, stock, drafts, signal }) {
+export function catalogue({ store, stock, checkout, signal }) {
   const cards = new Map();
   const grid = h("ul", { class: "goods", role: "list" });
   const freshness = h("p", { class: "muted small freshness" });
@@ -22,9 +22,7 @@ export function catalogue({ store, stock, drafts, signal }) {
 
   /** @param {string} key @param {number} qty */
   function put(key, qty) {
-    const draft = withQty(store.state.draft, key, qty);
-    drafts.save(draft);
-    store.update({ draft });
+    checkout.keep(withQty(store.state.draft, key, qty));
     const name = store.state.stock.items.get(key)?.name ?? key;
     announce(qty ? `${qty} of ${name} in your order.` : `${name} is no longer in your order.`);
   }

@@ -82,6 +82,15 @@ export function openCheckout(store, drafts, { placed }) {
   return {
     resume,
 
+    /** Keep a changed draft, as that of whoever is signed in. @param {import("./draft.js").Draft} draft */
+    keep(draft) {
+      const { session, attempt } = store.state;
+      const mine = { ...draft, sub: session.state === "in" ? session.sub : draft.sub };
+      drafts.save(mine);
+      // A refusal is about what was sent, not about what is in the form now.
+      store.update({ draft: mine, attempt: isUnderWay(attempt) ? attempt : null });
+    },
+
     /** Send the draft. */
     submit() {
       const { draft, session } = store.state;

@@ -103,7 +103,7 @@ export function check(draft) {
 }
 
 /** @param {Draft} draft */
-const isEmpty = (draft) => !draft.name && !draft.id && Object.keys(draft.lines).length === 0;
+export const isEmpty = (draft) => !draft.name && !draft.id && Object.keys(draft.lines).length === 0;
 
 /** @param {any} value */
 function isDraft(value) {

@@ -3,13 +3,14 @@
 import { alarm } from "./announce.js";
 import { h, replace } from "./dom.js";
 import { isUnderWay, refusedLine } from "./checkout.js";
-import { check, EMPTY, itemsOf, withQty } from "./draft.js";
+import { check, EMPTY, isEmpty, itemsOf, withQty } from "./draft.js";
 import { lineEditor } from "./lines.js";
 import { signInPath } from "./router.js";
 import { next, refusal, waiting } from "./words.js";
 
 /** @type {import("./pages.js").Page} */
-export function orderForm({ store, drafts, checkout, stock, signal }) {
+export function orderForm({ store, checkout, signal }) {
+  const change = checkout.keep;
   let asked = false;
   const state = h("div", { class: "stack", id: "outcome" });
   const name = newField("name", "Name of the order", "What you will find it by, such as “Office move”.", 200);
@@ -20,7 +21,7 @@ export function orderForm({ store, drafts, checkout, stock, signal }) {
   });
   const send = h("button", { type: "submit", class: "first" }, "Place the order");
   const signIn = h("a", { class: "button first", href: signInPath("#/new") }, "Sign in to order");
-  const clear = h("button", { type: "button", class: "plain", onclick: () => change({ ...EMPTY, sub: store.state.session.sub }) }, "Clear the draft");
+  const clear = h("button", { type: "button", class: "plain", onclick: () => change(EMPTY) }, "Clear the draft");
   const form = h("form", { class: "order-form", novalidate: true, onsubmit: submit },
     h("section", { class: "card stack", "aria-labelledby": "lines-heading" },
       h("h2", { id: "lines-heading" }, "Items"), lines.element),
@@ -30,14 +31,6 @@ export function orderForm({ store, drafts, checkout, stock, signal }) {
 
   for (const field of [name, number]) {
     field.input.addEventListener("input", () => change({ ...store.state.draft, [field.id]: field.input.value }));
-  }
-
-  /** @param {import("./draft.js").Draft} draft */
-  function change(draft) {
-    drafts.save(draft);
-    // A refusal is about what was sent, not about what is in the form now.
-    const { attempt } = store.state;
-    store.update({ draft, attempt: isUnderWay(attempt) ? attempt : null });
   }
 
   /** @param {Event} event */
@@ -64,12 +57,12 @@ export function orderForm({ store, drafts, checkout, stock, signal }) {
     send.hidden = session.state !== "in";
     signIn.hidden = session.state === "in";
     send.disabled = busy;
-    clear.hidden = busy || draft === EMPTY;
+    clear.hidden = busy || isEmpty(draft);
     form.setAttribute("aria-busy", String(attempt?.state === "sending"));
   }
 
   function showState() {
-    replace(state, signedOutNote(store.state), outcomeNote(store, checkout, change, stock));
+    replace(state, signedOutNote(store.state), outcomeNote(store, checkout));
   }
 
   const ticking = setInterval(() => store.state.attempt?.state === "waiting" && showState(), 1000);
@@ -94,16 +87,15 @@ export function orderForm({ store, drafts, checkout, stock, signal }) {
 function signedOutNote({ session, draft }) {
   if (session.state !== "out" || !session.lost) return null;
   return h("p", { class: "note warn" }, "You are signed out.",
-    draft !== EMPTY && " Your draft is kept.", " ", h("a", { href: signInPath("#/new") }, "Sign in again"));
+    !isEmpty(draft) && " Your draft is kept.", " ", h("a", { href: signInPath("#/new") }, "Sign in again"));
 }
 
 /**
  * Tell the state of what was sent: on its way, not known yet, or refused.
  * @param {import("./store.js").Store} store
  * @param {ReturnType<typeof import("./checkout.js").openCheckout>} checkout
- * @param {(draft: import("./draft.js").Draft) => void} change
  */
-function outcomeNote(store, checkout, change) {
+function outcomeNote(store, checkout) {
   const { attempt, online, draft, stock: { items } } = store.state;
   if (!attempt) return null;
   if (attempt.state === "sending") {
@@ -121,7 +113,7 @@ function outcomeNote(store, checkout, change) {
     h("h2", { tabindex: "-1" }, "The order was not placed"),
     h("p", {}, refusal(attempt.answer, (key) => items.get(key)?.name ?? key)),
     line && line in draft.lines && Number.isInteger(available) && h("p", {},
-      h("button", { type: "button", onclick: () => change(withQty(draft, line, available)) },
+      h("button", { type: "button", onclick: () => checkout.keep(withQty(draft, line, available)) },
         available === 0 ? "Take it out" : `Take the ${available} that are left`)));
 }
 

@@ -5,7 +5,7 @@ import { catalogue } from "./catalogue.js";
 import { signInPath } from "./router.js";
 
 /**
- * @typedef {{store: import("./store.js").Store, drafts: ReturnType<typeof import("./draft.js").openDrafts>,
+ * @typedef {{store: import("./store.js").Store,
  *   checkout: ReturnType<typeof import("./checkout.js").openCheckout>,
  *   stock: ReturnType<typeof import("./stock.js").watchStock>,
  *   note: (requestId: string | null) => void, flash: (hash: string, text: string, requestId: string | null) => void,

@@ -3,7 +3,7 @@
 import { announce } from "./announce.js";
 import { openCheckout, isUnderWay } from "./checkout.js";
 import { h, replace } from "./dom.js";
-import { EMPTY, openDrafts } from "./draft.js";
+import { openDrafts } from "./draft.js";
 import { pageOf } from "./pages.js";
 import { orderHash, parse, signInPath } from "./router.js";
 import { openSession } from "./session.js";
@@ -37,7 +37,7 @@ const session = openSession(store, { forget: checkout.forget });
 /** Say what was done, on the page that the user is taken to. @param {string} hash @param {string} text @param {string | null} requestId */
 function flash(hash, text, requestId) {
   announce(text);
-  store.update({ flash: { text, hash, requestId } });
+  store.update({ flash: { text, hash, requestId, hasPath: false } });
   note(requestId);
 }
 
@@ -45,7 +45,10 @@ function flash(hash, text, requestId) {
 async function note(requestId) {
   if (!requestId || store.state.session.state !== "in") return;
   const { findPath } = await import("./path.js");
-  if (await findPath(requestId)) store.update({ path: requestId });
+  if (!(await findPath(requestId))) return;
+  const { flash: said } = store.state;
+  if (said?.requestId === requestId) store.update({ flash: { ...said, hasPath: true } });
+  else store.update({ path: requestId });
 }
 
 let leaving = new AbortController();
@@ -64,7 +67,7 @@ async function show({ focus }) {
   const page = await pageOf(route, store.state.session);
   if (signal.aborted) return;
   shown = hash;
-  const { title, element } = page({ store, stock, drafts, checkout, note, flash, id: route.id, signal });
+  const { title, element } = page({ store, stock, checkout, note, flash, id: route.id, signal });
   document.title = `${title} - Order management`;
   main.replaceChildren(element);
   showFrame();
@@ -88,11 +91,11 @@ function showFrame() {
     state === "out" && h("a", { class: "button", href: signInPath(location.hash) }, "Sign in"));
   replace(document.getElementById("notices"),
     !online && h("p", { class: "notice note warn" }, "You are offline. What is shown may be out of date."),
-    said && h("div", { class: "notice note good row" }, h("p", {}, said.text), path && path === said.requestId && happened(path)),
+    said && h("div", { class: "notice note good row" }, h("p", {}, said.text), said.hasPath && happened(said.requestId)),
     isUnderWay(attempt) && route?.page !== "new" && h("p", { class: "notice note warn" }, `“${attempt.name}” is on its way. `, h("a", { href: "#/new" }, "See how it goes")));
   const foot = document.getElementById("foot");
   foot.querySelector("button")?.remove();
-  if (path && path !== said?.requestId) foot.prepend(happened(path));
+  if (path && !said?.hasPath) foot.prepend(happened(path));
 }
 
 /** @param {string} id */
@@ -117,11 +120,7 @@ function adopt() {
   if (state !== "in") return;
   const attempt = drafts.attempt();
   if ((draft.sub && draft.sub !== sub) || (attempt && attempt.sub !== sub)) checkout.forget();
-  const mine = { ...store.state.draft, sub };
-  if (store.state.draft !== EMPTY && store.state.draft.sub !== sub) {
-    drafts.save(mine);
-    store.update({ draft: mine });
-  }
+  else if (draft.sub !== sub) checkout.keep(draft);
   checkout.resume();
 }
 

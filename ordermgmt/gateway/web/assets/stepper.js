@@ -21,6 +21,8 @@ export function stepper({ label, onchange }) {
     class: "number",
     "aria-label": `Pieces of ${label}`,
     "aria-describedby": hint,
+    // At once: if the warning came only as the focus left, the page would move away under the button just pressed.
+    oninput: () => /^[1-9]\d*$/.test(field.value) && give(Number(field.value)),
     onchange: () => give(Number(field.value.trim() || 0)),
     onkeydown: (event) => {
       const step = { ArrowUp: 1, ArrowDown: -1 }[event.key];

@@ -50,7 +50,7 @@ def test_no_page_has_a_barrier(
     look_at_an_order(admin, inspect)
     look_at_the_token_service(admin, inspect)
     assert inspect.found == []
-    assert len(inspect.looked_at) == 20
+    assert len(inspect.looked_at) == 19
 
 
 def test_the_inspection_finds_barriers(visitors: Visitors) -> None:

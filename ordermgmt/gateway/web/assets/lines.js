@@ -63,7 +63,7 @@ function newRow(line, item, put) {
   const price = h("span", { class: "muted small number" });
   const amount = h("span", { class: "number line-sum" });
   const steps = stepper({ label: name, onchange: put });
-  const remove = h("button", { type: "button", class: "plain", "aria-label": `Take out ${name}`, onclick: () => put(0) }, "Remove");
+  const remove = h("button", { type: "button", class: "plain", onclick: () => put(0) }, "Remove", h("span", { class: "hide-visually" }, name));
   const element = h("li", { class: "line" },
     h("span", { class: `thumb tint-${tintOf(keyOf(line))}` }, glyphOf({ category: line.category, name })),
     h("span", { class: "line-text" }, h("strong", {}, name), price),

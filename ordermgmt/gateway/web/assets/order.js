@@ -96,7 +96,7 @@ export function order(context) {
     body.removeAttribute("aria-busy");
     const draw = () => replace(body,
       h("section", { class: "card stack", "aria-labelledby": "items" }, h("h2", { id: "items" }, "Items"),
-        h("div", { class: "scroll", role: "region", "aria-labelledby": "items", tabindex: "0" }, lineTable(found.items, store.state.stock.items))),
+        h("div", { class: "scroll", role: "region", "aria-label": "Table of the items", tabindex: "0" }, lineTable(found.items, store.state.stock.items))),
       h("section", { class: "card stack", "aria-labelledby": "history" }, h("h2", { id: "history" }, "History"), historyOf(history, store.state.stock.items)));
     draw();
     store.subscribe(["stock"], draw, signal);

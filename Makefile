@@ -16,7 +16,7 @@ ARGS ?=
 # Options of pytest: make test TESTS="tests/unit -k tokens"
 TESTS ?=
 
-.PHONY: setup run demo guide test test-postgres bench-tokens bench-orders bench-sts crash-test lint types format lock clean mutation stateful npm conformance dist
+.PHONY: setup run demo guide test test-postgres bench-tokens bench-orders bench-sts crash-test lint types format lock clean mutation stateful npm conformance dist test-browser screenshots
 
 setup: $(VENV)/.dev  ## everything for work on the project
 
@@ -34,7 +34,7 @@ test: $(VENV)/.dev  ## all checks
 	@$(SAY_USER)
 	@$(MAKE) --no-print-directory -j2 lint types
 ifeq ($(TESTS),)
-	$(BIN)/pytest -n 2 --dist loadgroup -m 'not slow and not month and not serial'
+	$(BIN)/pytest -n 2 --dist loadgroup -m 'not slow and not month and not serial and not browser'
 	$(BIN)/pytest -m 'serial and not slow and not month'
 else
 	$(BIN)/pytest $(TESTS)
@@ -43,6 +43,13 @@ endif
 DEPTH ?= 20
 stateful: $(VENV)/.dev  ## many histories of orders and stock, others in every run: make stateful DEPTH=100
 	$(BIN)/pytest --depth=$(DEPTH) tests/faults/test_journal_histories.py tests/faults/test_service_histories.py
+
+# Needs Chromium and node.
+test-browser: $(VENV)/.dev npm  ## the web client, in Chromium
+	ORDERMGMT_TEST_INSIST=1 $(BIN)/pytest -m browser
+
+screenshots: $(VENV)/.dev  ## pictures of the web client for the README; needs Chromium
+	$(BIN)/python -m tests.chromium.screenshots docs/img/shop
 
 test-postgres: $(VENV)/.dev  ## the tests of whole suites and of orders once more, with their data in PostgreSQL
 	@$(SAY_USER)

@@ -168,8 +168,9 @@ def test_the_list_goes_on_as_one_scrolls(visitors: Visitors) -> None:
           const items = [{category: "electronics", code: "SOWH1000XM4", qty: 1}];
           let made = 0;
           for (let place = 0; place < 25; place += 1) {
-            const answer = await fetch("/api/order", {method: "POST", body: JSON.stringify({name: `${name} ${place}`, items}),
-              headers: {"x-csrf": "1", "content-type": "application/json"}});
+            const body = JSON.stringify({name: `${name} ${place}`, items});
+            const headers = {"x-csrf": "1", "content-type": "application/json"};
+            const answer = await fetch("/api/order", {method: "POST", body, headers});
             made += answer.status === 201;
           }
           return made;

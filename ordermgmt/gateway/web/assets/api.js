@@ -50,6 +50,30 @@ export async function send(method, path, { body, headers = {}, timeout = TIMEOUT
 }
 
 /**
+ * Get something and return the answer; null if there was none. Throws the reason of `signal`.
+ * @param {string} path
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<Answer | null>}
+ */
+export async function look(path, signal) {
+  try {
+    return await send("GET", path, { signal });
+  } catch (error) {
+    if (error instanceof Lost) return null;
+    throw error;
+  }
+}
+
+/**
+ * For `catch`: whoever has left the page needs no error of what was cut off by that.
+ * @param {AbortSignal} signal
+ * @returns {(error: unknown) => undefined}
+ */
+export const unlessAborted = (signal) => (error) => {
+  if (!signal.aborted) throw error;
+};
+
+/**
  * Read an answer. A body that is no JSON is none.
  * @param {number} status
  * @param {{get(name: string): string | null}} headers

@@ -1,18 +1,21 @@
 /** Changes an order. If somebody else has changed it meanwhile, theirs and ours are shown, and the user chooses. */
 
 import { alarm, announce } from "./announce.js";
-import { Lost } from "./api.js";
+import { unlessAborted } from "./api.js";
 import { ask } from "./dialog.js";
 import { h, replace } from "./dom.js";
 import { check, itemsOf, withQty } from "./draft.js";
 import { lineEditor } from "./lines.js";
 import { keyOf } from "./money.js";
-import { changeOrder, failure, readOrder } from "./order.js";
+import { changeOrder, failure, readOrder } from "./order_change.js";
 import { newField } from "./order_form.js";
 import { orderHash } from "./router.js";
-import { refusal, unloaded } from "./words.js";
+import { unloaded } from "./words.js";
 
-/** @typedef {import("./order.js").Order} Order */
+/**
+ * @typedef {import("./order_change.js").Order} Order
+ * @typedef {import("./pages.js").Context} Context
+ */
 
 /** @type {import("./pages.js").Page} */
 export function edit(context) {
@@ -21,69 +24,47 @@ export function edit(context) {
   const body = h("div", { "aria-busy": "true" }, h("p", { class: "muted" }, "Loading…"));
 
   async function load() {
-    try {
-      const { order, answer } = await readOrder(id, signal);
-      body.removeAttribute("aria-busy");
-      if (order) return replace(body, editor(context, order, outcome));
-      if (answer.status !== 401) fail(unloaded(answer, store.state.online));
-    } catch (error) {
-      if (signal.aborted) return;
-      if (!(error instanceof Lost)) throw error;
-      fail(unloaded(null, store.state.online));
+    const { order, answer } = await readOrder(id, signal);
+    if (answer?.status === 401) return;
+    body.removeAttribute("aria-busy");
+    if (order) {
+      replace(body, editor(context, order, outcome));
+      return;
     }
-  }
-
-  /** @param {string} text */
-  function fail(text) {
+    const text = unloaded(answer, store.state.online);
     alarm(text);
     replace(body, h("p", { class: "note warn" }, text, " ", h("a", { href: "#/orders" }, "To the orders")));
   }
 
-  load();
+  load().catch(unlessAborted(signal));
   return {
     title: "Change the order",
     element: h("div", {},
       h("p", { class: "back" }, h("a", { href: orderHash(id) }, "Back to the order")),
-      h("div", { class: "page-head" }, h("div", {}, h("h1", { tabindex: "-1" }, "Change the order"), h("p", { class: "muted" }, "No. ", h("span", { class: "mono" }, id)))),
+      h("div", { class: "page-head" }, h("div", {}, h("h1", { tabindex: "-1" }, "Change the order"),
+        h("p", { class: "muted" }, "No. ", h("span", { class: "mono" }, id)))),
       outcome, body),
   };
 }
 
-/** @param {import("./pages.js").Context} context @param {Order} first @param {Element} outcome */
+/** @param {Context} context @param {Order} first @param {Element} outcome */
 function editor(context, first, outcome) {
-  const { id, store, signal, stock } = context;
+  const { id, store, signal } = context;
   let base = first;
-  let wanted = { name: base.name, id: "", sub: "", lines: linesOf(base) };
+  let wanted = wantedOf(first);
   let busy = false;
   let asked = false;
-  const name = newField("name", "Name of the order", "What you will find it by.", 200);
-  const lines = lineEditor({ put: (key, qty) => put(withQty(wanted, key, qty)), empty: () => h("p", {}, "An order has at least one item.") });
-  const goods = h("select", { id: "goods" });
-  const add = h("button", { type: "button", onclick: () => goods.value && put(withQty(wanted, goods.value, 1)) }, "Add");
-  const save = h("button", { type: "submit", class: "first" }, "Save the changes");
-  const form = h("form", { class: "order-form", novalidate: true, onsubmit: submit },
-    h("section", { class: "card stack", "aria-labelledby": "lines-heading" }, h("h2", { id: "lines-heading" }, "Items"), lines.element,
-      h("div", { class: "field" }, h("label", { for: "goods" }, "Add an item"), h("div", { class: "row choose" }, goods, add))),
-    h("section", { class: "card stack", "aria-labelledby": "about-heading" }, h("h2", { id: "about-heading" }, "Details"), name.element,
-      h("div", { class: "row" }, save, h("a", { class: "button", href: orderHash(id) }, "Leave it as it is"))));
-  name.input.addEventListener("input", () => put({ ...wanted, name: name.input.value }));
+  const parts = formOf(id, { submit, change, add: (key) => change(withQty(wanted, key, 1)) });
 
   /** @param {typeof wanted} next */
-  function put(next) {
+  function change(next) {
     wanted = next;
     show();
   }
 
+  /** @param {string | null} [refused] the line that was refused */
   function show(refused = null) {
-    const { items } = store.state.stock;
-    const problems = asked ? check(wanted) : {};
-    name.update(wanted.name, problems.name, busy);
-    const held = new Map(Object.entries(linesOf(base)));
-    lines.update(itemsOf(wanted.lines), items, { busy, problem: problems.lines, held, refused });
-    const others = [...items].filter(([key]) => !(key in wanted.lines));
-    replace(goods, others.map(([key, item]) => h("option", { value: key }, item.name)));
-    add.disabled = busy || others.length === 0;
-    save.disabled = busy;
+    parts.update(wanted, base, store.state.stock.items, { busy, refused, problems: asked ? check(wanted) : {} });
   }
 
   /** @param {Event} event */
@@ -91,28 +72,24 @@ function editor(context, first, outcome) {
     event.preventDefault();
     asked = true;
     show();
-    if (Object.keys(check(wanted)).length) return name.update(wanted.name, check(wanted).name, false);
-    await put_();
+    const problems = Object.values(check(wanted));
+    if (problems.length) alarm(problems.join(" "));
+    else await save().catch(unlessAborted(signal));
   }
 
-  async function put_() {
+  async function save() {
     busy = true;
     show();
     const body = JSON.stringify({ name: wanted.name.trim(), items: itemsOf(wanted.lines) });
-    let result;
-    try {
-      result = await changeOrder(context, outcome, { method: "PUT", etag: base.etag, body });
-    } catch (error) {
-      if (signal.aborted) return;
-      throw error;
-    }
+    const result = await changeOrder(context, outcome, { method: "PUT", etag: base.etag, body });
     busy = false;
     if (result.kind === "done") {
-      stock.refresh();
+      context.stock.refresh();
       context.flash(orderHash(id), "The changes are saved.", result.answer?.requestId ?? null);
       location.hash = orderHash(id);
     } else if (result.answer?.status === 412) {
-      await conflict();
+      show();
+      await settle();
     } else {
       refuse(result);
     }
@@ -120,44 +97,108 @@ function editor(context, first, outcome) {
 
   /** @param {import("./change.js").Outcome} result */
   function refuse(result) {
-    const { items } = store.state.stock;
     const problem = result.answer?.problem;
-    const text = result.kind === "refused" && result.answer ? refusal(result.answer, (key) => items.get(key)?.name ?? key) : failure(result);
+    const text = failure(result, (key) => store.state.stock.items.get(key)?.name ?? key);
     alarm(text);
     replace(outcome, text && h("p", { class: "note wrong" }, text));
     show(problem?.category ? keyOf(/** @type {any} */ (problem)) : null);
-    save.focus();
+    parts.save.focus();
   }
 
-  async function conflict() {
-    show();
+  /** Show what somebody else has made of the order, and do what the user says. */
+  async function settle() {
     const { order: theirs, answer } = await readOrder(id, signal);
     if (!theirs) {
-      replace(outcome, h("p", { class: "note wrong" }, answer.status === 404 ? "Somebody else has cancelled this order." : "The order cannot be read now."));
+      const text = answer?.status === 404 ? "Somebody else has cancelled this order." : unloaded(answer, store.state.online);
+      alarm(text);
+      replace(outcome, h("p", { class: "note wrong" }, text));
       return;
     }
-    const choice = await ask({
-      title: "Somebody else has changed this order",
-      content: [h("p", {}, "Your changes are not saved yet. This is what differs:"), comparison(base, theirs, wanted, store.state.stock.items)],
-      buttons: [{ value: "edit", text: "Go on editing mine" }, { value: "theirs", text: "Take theirs" }, { value: "mine", text: "Save mine over theirs", look: "grave" }],
-      wide: true,
-      signal,
-    });
-    if (signal.aborted) return;
-    base = theirs;
-    if (choice === "mine") return put_();
-    if (choice === "theirs") put({ ...wanted, name: theirs.name, lines: linesOf(theirs) });
-    else show();
-    announce(choice === "theirs" ? "The form shows theirs now." : "Your changes are still in the form.");
+    const choice = await askWhich(base, theirs, wanted, store.state.stock.items, signal);
+    // Whoever only leaves the question is asked again.
+    if (choice) base = theirs;
+    if (choice === "mine") {
+      await save();
+      return;
+    }
+    change(choice === "theirs" ? wantedOf(theirs) : wanted);
+    announce(choice === "theirs" ? "The form shows theirs now." : "Your changes are still in the form, and not saved.");
   }
 
   store.subscribe(["stock"], () => show(), signal);
   show();
-  return form;
+  return parts.form;
+}
+
+/**
+ * The form and its parts.
+ * @param {string} id
+ * @param {{submit: (event: Event) => void, change: (next: any) => void, add: (key: string) => void}} on
+ */
+function formOf(id, { submit, change, add }) {
+  let shown = wantedOf({ id, name: "", items: [], etag: "" });
+  const name = newField("name", "Name of the order", "What you will find it by.", 200);
+  const lines = lineEditor({
+    put: (key, qty) => change(withQty(shown, key, qty)),
+    empty: () => h("p", {}, "An order has at least one item."),
+  });
+  const goods = h("select", { id: "goods" });
+  const more = h("button", { type: "button", onclick: () => goods.value && add(goods.value) }, "Add");
+  const save = h("button", { type: "submit", class: "first" }, "Save the changes");
+  name.input.addEventListener("input", () => change({ ...shown, name: name.input.value }));
+  const form = h("form", { class: "order-form", novalidate: true, onsubmit: submit },
+    h("section", { class: "card stack", "aria-labelledby": "lines-heading" },
+      h("h2", { id: "lines-heading" }, "Items"), lines.element,
+      h("div", { class: "field" }, h("label", { for: "goods" }, "Add an item"), h("div", { class: "row choose" }, goods, more))),
+    h("section", { class: "card stack", "aria-labelledby": "about-heading" },
+      h("h2", { id: "about-heading" }, "Details"), name.element,
+      h("div", { class: "row" }, save, h("a", { class: "button", href: orderHash(id) }, "Leave it as it is"))));
+  return {
+    form,
+    save,
+    /** @param {typeof shown} wanted @param {Order} base @param {Map<string, import("./store.js").Item>} items @param {any} how */
+    update(wanted, base, items, { busy, refused, problems }) {
+      shown = wanted;
+      name.update(wanted.name, problems.name, busy);
+      lines.update(itemsOf(wanted.lines), items, { busy, problem: problems.lines, held: new Map(Object.entries(linesOf(base))), refused });
+      const others = [...items].filter(([key]) => !(key in wanted.lines));
+      replace(goods, others.map(([key, item]) => h("option", { value: key }, item.name)));
+      more.disabled = busy || others.length === 0;
+      save.disabled = busy;
+    },
+  };
 }
 
 /** @param {Order} order */
 const linesOf = (order) => Object.fromEntries(order.items.map((item) => [keyOf(item), item.qty]));
+
+/** @param {Order} order */
+const wantedOf = (order) => ({ name: order.name, id: "", sub: "", lines: linesOf(order) });
+
+/**
+ * Ask whose changes are to be: `edit`, `theirs` or `mine`; empty if the user leaves the question.
+ * @param {Order} before
+ * @param {Order} theirs
+ * @param {{name: string, lines: Record<string, number>}} ours
+ * @param {Map<string, import("./store.js").Item>} items
+ * @param {AbortSignal} signal
+ */
+function askWhich(before, theirs, ours, items, signal) {
+  return ask({
+    title: "Somebody else has changed this order",
+    content: [
+      h("p", {}, "Your changes are not saved yet. This is what differs:"),
+      comparison(before, theirs, ours, items),
+    ],
+    buttons: [
+      { value: "edit", text: "Go on editing mine" },
+      { value: "theirs", text: "Take theirs" },
+      { value: "mine", text: "Save mine over theirs", look: "grave" },
+    ],
+    wide: true,
+    signal,
+  });
+}
 
 /**
  * What was there, what they made of it, and what we want, as far as they differ.
@@ -167,13 +208,14 @@ const linesOf = (order) => Object.fromEntries(order.items.map((item) => [keyOf(i
  * @param {Map<string, import("./store.js").Item>} items
  */
 function comparison(before, theirs, ours, items) {
-  const [was, other] = [linesOf(before), linesOf(theirs)];
-  const keys = [...new Set([was, other, ours.lines].flatMap(Object.keys))];
+  const versions = [linesOf(before), linesOf(theirs), ours.lines];
+  const keys = [...new Set(versions.flatMap(Object.keys))];
   const rows = [
     ["Name", before.name, theirs.name, ours.name.trim()],
-    ...keys.map((key) => [items.get(key)?.name ?? key, ...[was, other, ours.lines].map((lines) => (lines[key] ?? 0).toLocaleString("en"))]),
+    ...keys.map((key) => [items.get(key)?.name ?? key, ...versions.map((lines) => (lines[key] ?? 0).toLocaleString("en"))]),
   ].filter(([, first, second, third]) => first !== second || second !== third);
-  return h("div", { class: "scroll", role: "region", "aria-label": "What differs", tabindex: "0" }, h("table", {},
-    h("thead", {}, h("tr", {}, ["", "Before", "Theirs", "Yours"].map((text) => (text ? h("th", { scope: "col" }, text) : h("td", {}))))),
-    h("tbody", {}, rows.map(([what, ...values]) => h("tr", {}, h("th", { scope: "row" }, what), values.map((value) => h("td", {}, value)))))));
+  const heads = ["Before", "Theirs", "Yours"].map((text) => h("th", { scope: "col" }, text));
+  const lines = rows.map(([what, ...values]) => h("tr", {}, h("th", { scope: "row" }, what), values.map((value) => h("td", {}, value))));
+  return h("div", { class: "scroll", role: "region", "aria-label": "What differs", tabindex: "0" },
+    h("table", {}, h("thead", {}, h("tr", {}, h("td", {}), heads)), h("tbody", {}, lines)));
 }

@@ -99,17 +99,17 @@ export function lineTable(lines, items) {
   return h("table", { class: "line-table" },
     h("thead", {}, h("tr", {},
       h("th", { scope: "col" }, "Item"), h("th", { scope: "col", class: "number" }, "Pieces"),
-      h("th", { scope: "col", class: "number" }, "Each"), h("th", { scope: "col", class: "number" }, "Together"))),
+      h("th", { scope: "col", class: "number each" }, "Each"), h("th", { scope: "col", class: "number" }, "Together"))),
     h("tbody", {}, lines.map((line) => {
       const item = items.get(keyOf(line));
       return h("tr", {},
         h("th", { scope: "row" }, item?.name ?? line.code, h("span", { class: "muted small mono block" }, keyOf(line))),
         h("td", { class: "number" }, line.qty.toLocaleString("en")),
-        h("td", { class: "number" }, item ? dollars(cents(item.price)) : "–"),
+        h("td", { class: "number each" }, item ? dollars(cents(item.price)) : "–"),
         h("td", { class: "number" }, item ? dollars(cents(item.price) * line.qty) : "–"));
     })),
     amount !== null && h("tfoot", {}, h("tr", {},
-      h("th", { scope: "row", colspan: "3" }, "Total at today’s prices"),
+      h("th", { scope: "row", colspan: "2" }, "Total at today’s prices"), h("td", { class: "each" }),
       h("td", { class: "number" }, h("strong", {}, dollars(amount))))));
 }
 

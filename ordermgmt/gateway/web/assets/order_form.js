@@ -55,7 +55,7 @@ export function orderForm({ store, checkout, signal }) {
     number.update(draft.id, problems.id ?? (kind === "order-exists" ? refusal(attempt.answer) : ""), busy);
     lines.update(itemsOf(draft.lines), items, { busy, problem: problems.lines, refused: refusedLine(attempt) });
     send.hidden = session.state !== "in";
-    signIn.hidden = session.state === "in";
+    signIn.hidden = session.state !== "out";
     send.disabled = busy;
     clear.hidden = busy || isEmpty(draft);
     form.setAttribute("aria-busy", String(attempt?.state === "sending"));
@@ -65,7 +65,11 @@ export function orderForm({ store, checkout, signal }) {
     replace(state, signedOutNote(store.state), outcomeNote(store, checkout));
   }
 
-  const ticking = setInterval(() => store.state.attempt?.state === "waiting" && showState(), 1000);
+  const ticking = setInterval(() => {
+    const { attempt } = store.state;
+    const countdown = state.querySelector(".countdown");
+    if (countdown && attempt?.state === "waiting") countdown.textContent = next(secondsLeft(attempt), attempt.unknown);
+  }, 1000);
   signal.addEventListener("abort", () => clearInterval(ticking));
   store.subscribe(["draft", "session", "attempt", "stock"], () => {
     show();
@@ -113,7 +117,7 @@ function outcomeNote(store, checkout) {
     h("h2", { tabindex: "-1" }, "The order was not placed"),
     h("p", {}, refusal(attempt.answer, (key) => items.get(key)?.name ?? key)),
     line && line in draft.lines && Number.isInteger(available) && h("p", {},
-      h("button", { type: "button", onclick: () => checkout.keep(withQty(draft, line, available)) },
+      h("button", { type: "button", key: `${line} ${available}`, onclick: () => checkout.keep(withQty(store.state.draft, line, available)) },
         available === 0 ? "Take it out" : `Take the ${available} that are left`)));
 }
 
@@ -123,16 +127,18 @@ function outcomeNote(store, checkout) {
  * @param {boolean} online
  */
 function waitingNote(attempt, checkout, online) {
-  const { unknown, answer, state, until } = attempt;
-  const seconds = Math.max((until - Date.now()) / 1000, 0);
+  const { unknown, answer, state } = attempt;
   return h("div", { class: "note warn stack" },
     h("h2", {}, unknown ? "Not known yet" : "Not placed yet"),
     h("p", {}, waiting(answer, unknown, online)),
-    h("p", { class: "number" }, state === "waiting" ? next(seconds, unknown) : "The draft is kept."),
+    h("p", { class: "number countdown" }, state === "waiting" ? next(secondsLeft(attempt), unknown) : "The draft is kept."),
     h("p", { class: "row" },
-      (unknown || state === "waiting") && h("button", { type: "button", onclick: () => checkout.askNow() }, "Ask now"),
-      !unknown && state === "waiting" && h("button", { type: "button", class: "plain", onclick: () => checkout.stop() }, "Stop trying")));
+      (unknown || state === "waiting") && h("button", { type: "button", key: "ask", onclick: () => checkout.askNow() }, "Ask now"),
+      !unknown && state === "waiting" && h("button", { type: "button", class: "plain", key: "stop", onclick: () => checkout.stop() }, "Stop trying")));
 }
+
+/** @param {import("./checkout.js").Progress} attempt */
+const secondsLeft = ({ until }) => Math.max((until - Date.now()) / 1000, 0);
 
 /** @param {string} id @param {string} label @param {string} hint @param {number} length */
 export function newField(id, label, hint, length) {

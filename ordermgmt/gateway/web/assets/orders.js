@@ -1,7 +1,7 @@
 /** The list of orders, newest first, which goes on as far as one scrolls. */
 
 import { announce, alarm } from "./announce.js";
-import { Lost, send } from "./api.js";
+import { look, unlessAborted } from "./api.js";
 import { h, replace } from "./dom.js";
 import { summary } from "./lines.js";
 import { counted, dollars, total, when } from "./money.js";
@@ -29,18 +29,12 @@ export function orders({ store, note, signal }) {
     list.setAttribute("aria-busy", "true");
     replace(end, h("p", { class: "muted" }, h("span", { class: "spinner", "aria-hidden": "true" }), "Loading…"));
     const query = cursor ? `&cursor=${encodeURIComponent(cursor)}` : "";
-    try {
-      const answer = await send("GET", `/api/order?limit=${PAGE}${query}`, { signal });
-      if (answer.status === 200) show(answer, byHand);
-      else if (answer.status !== 401) fail(answer);
-    } catch (error) {
-      if (signal.aborted) return;
-      if (!(error instanceof Lost)) throw error;
-      fail(null);
-    } finally {
-      loading = false;
-      list.removeAttribute("aria-busy");
-    }
+    const answer = await look(`/api/order?limit=${PAGE}${query}`, signal).catch(unlessAborted(signal));
+    if (signal.aborted) return;
+    loading = false;
+    list.removeAttribute("aria-busy");
+    if (answer?.status === 200) show(answer, byHand);
+    else if (answer?.status !== 401) fail(answer ?? null);
   }
 
   /** @param {import("./api.js").Answer} answer @param {boolean} byHand */

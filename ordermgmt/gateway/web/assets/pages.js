@@ -62,6 +62,16 @@ function signInFirst({ store }) {
   };
 }
 
+/** A page whose program did not come. @type {Page} */
+export function unreachable() {
+  return {
+    title: "No connection",
+    element: h("div", { class: "stack" }, h("h1", { tabindex: "-1" }, "This page could not be loaded"),
+      h("p", {}, "There was no answer."),
+      h("p", {}, h("button", { type: "button", onclick: () => location.reload() }, "Try again"))),
+  };
+}
+
 /** @type {Page} */
 function nowhere() {
   return {

@@ -1,7 +1,7 @@
 /** What just happened: the way of one request through the system, with its tokens' claims and what was checked. */
 
 import { alarm } from "./announce.js";
-import { Lost, send } from "./api.js";
+import { look } from "./api.js";
 import { h } from "./dom.js";
 import { drawing } from "./path_drawing.js";
 import { claimText, duration, nameOf, share, tokenName } from "./path_model.js";
@@ -21,13 +21,8 @@ const KINDS = /** @type {Record<string, string>} */ ({
  * @returns {Promise<Path | null>}
  */
 export async function findPath(id) {
-  try {
-    const answer = await send("GET", `/api/path/${encodeURIComponent(id)}`);
-    return answer.status === 200 ? answer.data : null;
-  } catch (error) {
-    if (error instanceof Lost) return null;
-    throw error;
-  }
+  const answer = await look(`/api/path/${encodeURIComponent(id)}`);
+  return answer?.status === 200 ? answer.data : null;
 }
 
 /**

@@ -4,7 +4,7 @@ import { announce } from "./announce.js";
 import { openCheckout, isUnderWay } from "./checkout.js";
 import { h, replace } from "./dom.js";
 import { openDrafts } from "./draft.js";
-import { pageOf } from "./pages.js";
+import { pageOf, unreachable } from "./pages.js";
 import { orderHash, parse, signInPath } from "./router.js";
 import { openSession } from "./session.js";
 import { watchStock } from "./stock.js";
@@ -27,9 +27,9 @@ const stock = watchStock(store);
 const checkout = openCheckout(store, drafts, {
   placed(id, requestId) {
     stock.refresh();
-    const hash = orderHash(id);
-    flash(hash, "Your order is placed.", requestId);
-    if (["#/new", hash].includes(location.hash)) location.hash = hash;
+    const goes = location.hash === "#/new";
+    flash(goes ? orderHash(id) : location.hash, "Your order is placed.", requestId);
+    if (goes) location.hash = orderHash(id);
   },
 });
 const session = openSession(store, { forget: checkout.forget });
@@ -64,7 +64,7 @@ async function show({ focus }) {
   const hash = location.hash;
   const { flash: said } = store.state;
   if (said && said.hash !== hash && shown === said.hash) store.update({ flash: null });
-  const page = await pageOf(route, store.state.session);
+  const page = await pageOf(route, store.state.session).catch(() => unreachable);
   if (signal.aborted) return;
   shown = hash;
   const { title, element } = page({ store, stock, checkout, note, flash, id: route.id, signal });
@@ -79,7 +79,7 @@ async function show({ focus }) {
 
 /** Show what is around the page. */
 function showFrame() {
-  const { session: { state, name }, draft, flash: said, path, online, attempt } = store.state;
+  const { session: { state, name, scopes }, draft, flash: said, path, online, attempt } = store.state;
   const route = parse(location.hash);
   const count = Object.values(draft.lines).reduce((sum, qty) => sum + qty, 0);
   replace(document.getElementById("tabs"), TABS.map(([href, text, pages]) => {
@@ -87,20 +87,20 @@ function showFrame() {
     const isPage = isHere && route?.page === pages[0];
     return h("a", { href, "aria-current": isPage ? "page" : isHere && "true" }, text, href === "#/new" && count > 0 && h("span", { class: "count number" }, count.toLocaleString("en"), h("span", { class: "hide-visually" }, count === 1 ? " piece" : " pieces")));
   }));
-  replace(document.getElementById("account"), state === "in" && [h("span", { class: "user" }, h("span", { class: "hide-visually" }, "Signed in as "), name), h("button", { type: "button", id: "sign-out", onclick: signOut }, "Sign out")],
+  replace(document.getElementById("account"), state === "in" && [h("span", { class: "user" }, h("span", { class: "hide-visually" }, "Signed in as "), name), h("button", { type: "button", id: "sign-out", key: "sign-out", onclick: signOut }, "Sign out")],
     state === "out" && h("a", { class: "button", href: signInPath(location.hash) }, "Sign in"));
   replace(document.getElementById("notices"),
     !online && h("p", { class: "notice note warn" }, "You are offline. What is shown may be out of date."),
     said && h("div", { class: "notice note good row" }, h("p", {}, said.text), said.hasPath && happened(said.requestId)),
     isUnderWay(attempt) && route?.page !== "new" && h("p", { class: "notice note warn" }, `“${attempt.name}” is on its way. `, h("a", { href: "#/new" }, "See how it goes")));
-  const foot = document.getElementById("foot");
-  foot.querySelector("button")?.remove();
-  if (path && !said?.hasPath) foot.prepend(happened(path));
+  replace(document.getElementById("more"),
+    path && !said?.hasPath && happened(path),
+    scopes.includes("operate") && h("a", { href: "/operate" }, "Operations"));
 }
 
 /** @param {string} id */
 function happened(id) {
-  return h("button", { type: "button", class: "plain", "aria-haspopup": "dialog", onclick: async () => (await import("./path.js")).showPath(id) }, "What just happened?");
+  return h("button", { type: "button", class: "plain", "aria-haspopup": "dialog", key: id, onclick: async () => (await import("./path.js")).showPath(id) }, "What just happened?");
 }
 
 async function signOut() {

@@ -126,3 +126,11 @@ def test_signing_in_at_another_site(tmp_path: Path, chromium: Browser) -> None:
         assert api_status(alice) == 401
         visitors.close()
         assert visitors.complaints == []
+
+
+def test_signing_out_that_does_not_work_is_said(visitors: Visitors) -> None:
+    alice = visitors.arrive("alice")
+    alice.page.route("**/session/logout", lambda route: route.abort("connectionfailed"))
+    alice.button("Sign out").click()
+    expect(alice.notices).to_contain_text("You are still signed in")
+    expect(alice.button("Sign out")).to_be_enabled()

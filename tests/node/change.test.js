@@ -4,7 +4,16 @@ import { Lost } from "../../ordermgmt/gateway/web/assets/api.js";
 import { carryOut, judge, newAlarm } from "../../ordermgmt/gateway/web/assets/change.js";
 
 const CHANGE = { method: "POST", path: "/api/order", body: "{}", headers: { "idempotency-key": '"k"' } };
-const answer = (status, more = {}) => ({ status, data: null, problem: null, etag: null, retryAfter: null, requestId: null, location: null, ...more });
+const answer = (status, more = {}) => ({
+  status,
+  data: null,
+  problem: null,
+  etag: null,
+  retryAfter: null,
+  requestId: null,
+  location: null,
+  ...more,
+});
 const LOST = "lost";
 
 /** Carry out CHANGE against these answers, one after the other; what was told and sent comes back, too. */
@@ -17,7 +26,9 @@ async function play(answers, means = {}) {
       if (next === LOST) throw new Lost("no answer");
       return next;
     },
-    pause: async (seconds) => { pauses.push(seconds); },
+    pause: async (seconds) => {
+      pauses.push(seconds);
+    },
     tell: (step) => told.push(step),
     ...means,
   });
@@ -35,7 +46,13 @@ const TABLE = [
   ["500: nobody knows", answer(500), false, "again", true],
   ["502: nobody knows", answer(502), false, "again", true],
   ["409 in progress", answer(409, { problem: { kind: "operation-in-progress", detail: "" } }), false, "again", false],
-  ["409 in progress after a lost one", answer(409, { problem: { kind: "operation-in-progress", detail: "" } }), true, "again", true],
+  [
+    "409 in progress after a lost one",
+    answer(409, { problem: { kind: "operation-in-progress", detail: "" } }),
+    true,
+    "again",
+    true,
+  ],
   ["409 for good", answer(409, { problem: { kind: "out-of-stock", detail: "" } }), true, "refused", false],
   ["412", answer(412), true, "refused", false],
   ["422", answer(422), false, "refused", false],
@@ -55,11 +72,15 @@ test("the same request with the same key is sent until there is an answer", asyn
   assert.equal(outcome.kind, "done");
   assert.equal(sent.length, 4);
   for (const request of sent) {
-    assert.deepEqual([request.method, request.path, request.body, request.headers], ["POST", "/api/order", "{}", { "idempotency-key": '"k"' }]);
+    assert.deepEqual(
+      [request.method, request.path, request.body, request.headers],
+      ["POST", "/api/order", "{}", { "idempotency-key": '"k"' }],
+    );
   }
-  assert.deepEqual(told.map(({ state, unknown }) => `${state} ${unknown}`), [
-    "sending false", "waiting true", "sending true", "waiting true", "sending true", "waiting true", "sending true",
-  ]);
+  assert.deepEqual(
+    told.map(({ state, unknown }) => `${state} ${unknown}`),
+    ["sending false", "waiting true", "sending true", "waiting true", "sending true", "waiting true", "sending true"],
+  );
 });
 
 test("waits grow, and are at least what the server asks for", async () => {
@@ -89,7 +110,9 @@ test("whoever leaves ends it", async () => {
 });
 
 test("another error is not taken for a lost connection", async () => {
-  const send = async () => { throw new TypeError("a fault of ours"); };
+  const send = async () => {
+    throw new TypeError("a fault of ours");
+  };
   await assert.rejects(carryOut(CHANGE, { send, pause: async () => {}, tell: () => {} }), TypeError);
 });
 

@@ -6,9 +6,15 @@ const BOOK = "books/978-1484220498";
 const GOOD = { name: "Books", id: "", lines: { [BOOK]: 2 }, sub: "alice" };
 
 class Storage extends Map {
-  getItem(name) { return this.get(name) ?? null; }
-  setItem(name, value) { this.set(name, value); }
-  removeItem(name) { this.delete(name); }
+  getItem(name) {
+    return this.get(name) ?? null;
+  }
+  setItem(name, value) {
+    this.set(name, value);
+  }
+  removeItem(name) {
+    this.delete(name);
+  }
 }
 
 test("a draft and an attempt survive in the storage", () => {
@@ -30,7 +36,9 @@ test("rubbish in the storage is no draft", () => {
 
 test("a storage that refuses is told of", () => {
   const storage = new Storage();
-  storage.setItem = () => { throw new Error("quota"); };
+  storage.setItem = () => {
+    throw new Error("quota");
+  };
   assert.equal(openDrafts(storage).keepAttempt({ key: "k", body: "{}", sub: "" }), false);
 });
 
@@ -41,7 +49,10 @@ test("quantities are whole and bounded, and none takes the line out", () => {
 });
 
 test("the body is what the order service takes", () => {
-  assert.deepEqual(JSON.parse(bodyOf({ ...GOOD, name: " Books " })), { name: "Books", items: [{ category: "books", code: "978-1484220498", qty: 2 }] });
+  assert.deepEqual(JSON.parse(bodyOf({ ...GOOD, name: " Books " })), {
+    name: "Books",
+    items: [{ category: "books", code: "978-1484220498", qty: 2 }],
+  });
   assert.equal(JSON.parse(bodyOf({ ...GOOD, id: " 100500 " })).id, "100500");
 });
 

@@ -1,15 +1,24 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { read } from "../../ordermgmt/gateway/web/assets/api.js";
+import { look, Lost, read, send } from "../../ordermgmt/gateway/web/assets/api.js";
 import { dollars, total } from "../../ordermgmt/gateway/web/assets/money.js";
-import { claimText, duration, edges, NARROW, sentence, share, WIDE } from "../../ordermgmt/gateway/web/assets/path_model.js";
+import {
+  claimText,
+  duration,
+  edges,
+  NARROW,
+  sentence,
+  share,
+  WIDE,
+} from "../../ordermgmt/gateway/web/assets/path_model.js";
 import { editHash, orderHash, parse, signInPath } from "../../ordermgmt/gateway/web/assets/router.js";
 import { read as readSession } from "../../ordermgmt/gateway/web/assets/session.js";
 import { changed, delay } from "../../ordermgmt/gateway/web/assets/stock.js";
 import { Store } from "../../ordermgmt/gateway/web/assets/store.js";
 import { next, refusal, unloaded, waiting } from "../../ordermgmt/gateway/web/assets/words.js";
 
-const answer = (status, data, headers = {}) => read(status, new Headers({ "content-type": "application/problem+json", ...headers }), JSON.stringify(data));
+const answer = (status, data, headers = {}) =>
+  read(status, new Headers({ "content-type": "application/problem+json", ...headers }), JSON.stringify(data));
 
 test("addresses lead to pages, and rubbish to none", () => {
   assert.equal(parse("").page, "catalogue");
@@ -27,7 +36,18 @@ test("signing in leads back to the page, and nowhere else", () => {
 });
 
 test("a problem document is read, with members that have names of their own", () => {
-  const { problem, retryAfter } = answer(409, { type: "urn:ordermgmt:problem:out-of-stock", detail: "short", code: "X", category: "books", available: 1, requested: 3 }, { "retry-after": "7" });
+  const { problem, retryAfter } = answer(
+    409,
+    {
+      type: "urn:ordermgmt:problem:out-of-stock",
+      detail: "short",
+      code: "X",
+      category: "books",
+      available: 1,
+      requested: 3,
+    },
+    { "retry-after": "7" },
+  );
   assert.equal(problem.kind, "out-of-stock");
   assert.equal(problem.code, "X");
   assert.equal(retryAfter, 7);
@@ -40,8 +60,12 @@ test("what is no JSON is no data, and dates are no seconds", () => {
 });
 
 test("being short of stock is said with what is left", () => {
-  const short = (available) => answer(409, { type: "urn:ordermgmt:problem:out-of-stock", category: "books", code: "X", available, requested: 3 });
-  assert.equal(refusal(short(1), () => "Some book"), "You asked for 3 of Some book; only 1 are left.");
+  const short = (available) =>
+    answer(409, { type: "urn:ordermgmt:problem:out-of-stock", category: "books", code: "X", available, requested: 3 });
+  assert.equal(
+    refusal(short(1), () => "Some book"),
+    "You asked for 3 of Some book; only 1 are left.",
+  );
   assert.equal(refusal(short(0)), "books/X is sold out.");
 });
 
@@ -58,8 +82,20 @@ test("each trouble has human words, and says whether something was done", () => 
 });
 
 test("prices add up in cents, and an unknown one is not guessed", () => {
-  const items = new Map([["a/b", { price: "0.10" }], ["a/c", { price: "1249.00" }]]);
-  assert.equal(total([{ category: "a", code: "b", qty: 3 }, { category: "a", code: "c", qty: 1 }], items), 124_930);
+  const items = new Map([
+    ["a/b", { price: "0.10" }],
+    ["a/c", { price: "1249.00" }],
+  ]);
+  assert.equal(
+    total(
+      [
+        { category: "a", code: "b", qty: 3 },
+        { category: "a", code: "c", qty: 1 },
+      ],
+      items,
+    ),
+    124_930,
+  );
   assert.equal(dollars(124_930), "$1,249.30");
   assert.equal(total([{ category: "a", code: "x", qty: 1 }], items), null);
 });
@@ -68,7 +104,13 @@ test("a session is who the server says it is", () => {
   assert.equal(readSession({ signed_in: false }).state, "out");
   assert.equal(readSession(null).state, "out");
   const user = { sub: "alice", name: "", preferred_username: "alice" };
-  assert.deepEqual(readSession({ signed_in: true, user, scopes: ["add_order"] }), { state: "in", sub: "alice", name: "alice", scopes: ["add_order"], lost: false });
+  assert.deepEqual(readSession({ signed_in: true, user, scopes: ["add_order"] }), {
+    state: "in",
+    sub: "alice",
+    name: "alice",
+    scopes: ["add_order"],
+    lost: false,
+  });
 });
 
 test("stock that changed is found, and failures make for longer waits", () => {
@@ -93,24 +135,68 @@ test("the store tells those who look at what changed, until they leave", () => {
 });
 
 const HOPS = [
-  { from: "browser", to: "gateway", what: "asks", seconds: 0.04, cached: null, identities: { client: null, server: "spiffe://x/gateway" }, token: { kind: "session" } },
-  { from: "gateway", to: "sts", what: "exchanges", seconds: 0.01, cached: true, identities: { client: "spiffe://x/gateway", server: "spiffe://x/sts" }, token: { kind: "opaque" } },
-  { from: "gateway", to: "order", what: "passes on", seconds: 0.005, cached: null, identities: null, token: { kind: "jwt" } },
-  { from: "gateway", to: "order", what: "once more", seconds: 0.005, cached: null, identities: null, token: { kind: "jwt" } },
+  {
+    from: "browser",
+    to: "gateway",
+    what: "asks",
+    seconds: 0.04,
+    cached: null,
+    identities: { client: null, server: "spiffe://x/gateway" },
+    token: { kind: "session" },
+  },
+  {
+    from: "gateway",
+    to: "sts",
+    what: "exchanges",
+    seconds: 0.01,
+    cached: true,
+    identities: { client: "spiffe://x/gateway", server: "spiffe://x/sts" },
+    token: { kind: "opaque" },
+  },
+  {
+    from: "gateway",
+    to: "order",
+    what: "passes on",
+    seconds: 0.005,
+    cached: null,
+    identities: null,
+    token: { kind: "jwt" },
+  },
+  {
+    from: "gateway",
+    to: "order",
+    what: "once more",
+    seconds: 0.005,
+    cached: null,
+    identities: null,
+    token: { kind: "jwt" },
+  },
   { from: "order", to: "elsewhere", what: "unheard of", seconds: null, cached: null, identities: null, token: null },
 ];
 
 test("hops between the same places are one line, and unknown places have none", () => {
   const lines = edges(HOPS, WIDE);
-  assert.deepEqual(lines.map(({ from, to }) => `${from} ${to}`), ["browser gateway", "gateway sts", "gateway order"]);
-  assert.deepEqual(lines.map(({ mtls }) => mtls), [false, true, false]);
-  assert.deepEqual(lines.map(({ cached }) => cached), [false, true, false]);
+  assert.deepEqual(
+    lines.map(({ from, to }) => `${from} ${to}`),
+    ["browser gateway", "gateway sts", "gateway order"],
+  );
+  assert.deepEqual(
+    lines.map(({ mtls }) => mtls),
+    [false, true, false],
+  );
+  assert.deepEqual(
+    lines.map(({ cached }) => cached),
+    [false, true, false],
+  );
   assert.equal(lines[2].seconds, 0.01);
   assert.deepEqual(Object.keys(NARROW).sort(), Object.keys(WIDE).sort());
 });
 
 test("a hop is told in one sentence", () => {
-  assert.equal(sentence(HOPS[1]), "Gateway to Token service: exchanges, with an opaque token, over mutual TLS, remembered from before, 10 ms.");
+  assert.equal(
+    sentence(HOPS[1]),
+    "Gateway to Token service: exchanges, with an opaque token, over mutual TLS, remembered from before, 10 ms.",
+  );
   assert.equal(sentence(HOPS[4]), "Orders to elsewhere: unheard of.");
 });
 
@@ -122,4 +208,25 @@ test("times, shares and claims are rendered for people", () => {
   assert.equal(claimText("exp", 160, 100), "160 (60 s later)");
   assert.equal(claimText("iat", 90, 100), "90 (10 s earlier)");
   assert.equal(claimText("act", { sub: "client:gateway" }, 0), '{"sub":"client:gateway"}');
+});
+
+test("what takes too long is lost, and what its user left is not", async () => {
+  const original = globalThis.fetch;
+  globalThis.fetch = (path, { signal }) =>
+    new Promise((_, reject) => {
+      // Node does not wait for the timer of a signal alone.
+      const alive = setTimeout(() => {}, 10_000);
+      const end = () => {
+        clearTimeout(alive);
+        reject(signal.reason);
+      };
+      if (signal.aborted) end();
+      signal.addEventListener("abort", end);
+    });
+  try {
+    await assert.rejects(send("GET", "/slow", { timeout: 5 }), Lost);
+    await assert.rejects(look("/slow", AbortSignal.abort()), { name: "AbortError" });
+  } finally {
+    globalThis.fetch = original;
+  }
 });

@@ -31,7 +31,10 @@ export function catalogue({ store, stock, checkout, signal }) {
     const { items, state, at, more: isMore } = store.state.stock;
     for (const [key, item] of items) {
       if (!cards.has(key)) {
-        cards.set(key, newCard(item, (qty) => put(key, qty)));
+        cards.set(
+          key,
+          newCard(item, (qty) => put(key, qty)),
+        );
         grid.append(cards.get(key).element);
       }
       cards.get(key).update(item, store.state.draft.lines[key] ?? 0);
@@ -48,28 +51,41 @@ export function catalogue({ store, stock, checkout, signal }) {
     if (state === "fresh" && items.size === 0) replace(note, h("p", { class: "note" }, "There is nothing in stock."));
   }
 
-  store.subscribe(["stock"], ({ stock: { items } }, before) => {
-    const others = changed(before.stock.items, items);
-    show();
-    for (const item of others) cards.get(keyOf(item))?.flash();
-    if (others.length) announce(others.map((item) => `${item.name}: ${left(item.qty)}.`).join(" "));
-  }, signal);
+  store.subscribe(
+    ["stock"],
+    ({ stock: { items } }, before) => {
+      const others = changed(before.stock.items, items);
+      show();
+      for (const item of others) cards.get(keyOf(item))?.flash();
+      if (others.length) announce(others.map((item) => `${item.name}: ${left(item.qty)}.`).join(" "));
+    },
+    signal,
+  );
   store.subscribe(["draft"], show, signal);
   show();
 
   return {
     title: "Catalogue",
-    element: h("div", {},
+    element: h(
+      "div",
+      {},
       h("div", { class: "page-head" }, h("h1", { tabindex: "-1" }, "Catalogue"), freshness),
-      note, grid, h("p", { class: "more" }, more)),
+      note,
+      grid,
+      h("p", { class: "more" }, more),
+    ),
   };
 }
 
 /** @param {number} at */
 function staleNote(at) {
-  return h("p", { class: "note warn" }, at
-    ? `The shop does not answer. This is the stock of ${clock(at)}; it is asked for again by itself.`
-    : "The shop does not answer. The stock is asked for again by itself.");
+  return h(
+    "p",
+    { class: "note warn" },
+    at
+      ? `The shop does not answer. This is the stock of ${clock(at)}; it is asked for again by itself.`
+      : "The shop does not answer. The stock is asked for again by itself.",
+  );
 }
 
 /** @param {number} qty */
@@ -93,12 +109,30 @@ function newCard(first, put) {
   const chip = h("p", { class: "stock" });
   const add = h("button", { type: "button", class: "first add", onclick: () => begin() });
   const steps = stepper({ label: first.name, onchange: put });
-  const inside = h("div", { class: "inside", hidden: true }, h("span", { class: "small muted" }, "In your order"), steps.element);
-  const element = h("li", { class: "good-card" },
-    h("div", { class: `cover tint-${tintOf(keyOf(first))}` }, glyphOf(first), h("span", { class: "category" }, first.category)),
-    h("div", { class: "good-text" }, title, h("p", { class: "muted small mono" }, first.code),
-      h("div", { class: "good-figures" }, price, chip)),
-    h("div", { class: "good-act" }, add, inside));
+  const inside = h(
+    "div",
+    { class: "inside", hidden: true },
+    h("span", { class: "small muted" }, "In your order"),
+    steps.element,
+  );
+  const element = h(
+    "li",
+    { class: "good-card" },
+    h(
+      "div",
+      { class: `cover tint-${tintOf(keyOf(first))}` },
+      glyphOf(first),
+      h("span", { class: "category" }, first.category),
+    ),
+    h(
+      "div",
+      { class: "good-text" },
+      title,
+      h("p", { class: "muted small mono" }, first.code),
+      h("div", { class: "good-figures" }, price, chip),
+    ),
+    h("div", { class: "good-act" }, add, inside),
+  );
 
   function begin() {
     put(1);

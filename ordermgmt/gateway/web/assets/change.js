@@ -86,13 +86,14 @@ export const newKey = () => crypto.randomUUID();
 export function newAlarm() {
   let wake = () => {};
   return {
-    pause: (seconds) => new Promise((resolve) => {
-      const timer = setTimeout(() => resolve(undefined), seconds * 1000);
-      wake = () => {
-        clearTimeout(timer);
-        resolve(undefined);
-      };
-    }),
+    pause: (seconds) =>
+      new Promise((resolve) => {
+        const timer = setTimeout(() => resolve(undefined), seconds * 1000);
+        wake = () => {
+          clearTimeout(timer);
+          resolve(undefined);
+        };
+      }),
     wake: () => wake(),
   };
 }

@@ -48,7 +48,8 @@ export function openCheckout(store, drafts, { placed }) {
     function tell({ state, seconds, tries, ...rest }) {
       const { attempt: before, online } = store.state;
       store.update({ attempt: { ...rest, state, name, until: Date.now() + seconds * 1000 } });
-      if (state === "sending" && tries === 1) announce(unknown ? "Asking what became of your order." : "Sending your order.");
+      if (state === "sending" && tries === 1)
+        announce(unknown ? "Asking what became of your order." : "Sending your order.");
       if (state === "waiting" && (before?.unknown !== rest.unknown || tries === 1)) {
         alarm(waiting(rest.answer, rest.unknown, online));
       }

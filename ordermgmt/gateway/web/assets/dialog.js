@@ -11,11 +11,23 @@ import { h } from "./dom.js";
 export function ask({ title, content, buttons, wide = false, signal }) {
   return new Promise((resolve) => {
     const before = document.activeElement;
-    const dialog = h("dialog", { "aria-labelledby": "dialog-title", class: wide ? "wide" : null },
-      h("form", { method: "dialog", class: "stack" },
-        h("h2", { id: "dialog-title" }, title), content,
-        h("div", { class: "row dialog-buttons" }, buttons.map(({ value, text, look }, place) =>
-          h("button", { value, class: look, autofocus: place === 0 }, text)))));
+    const dialog = h(
+      "dialog",
+      { "aria-labelledby": "dialog-title", class: wide ? "wide" : null },
+      h(
+        "form",
+        { method: "dialog", class: "stack" },
+        h("h2", { id: "dialog-title" }, title),
+        content,
+        h(
+          "div",
+          { class: "row dialog-buttons" },
+          buttons.map(({ value, text, look }, place) =>
+            h("button", { value, class: look, autofocus: place === 0 }, text),
+          ),
+        ),
+      ),
+    );
     const close = () => dialog.close("");
     signal?.addEventListener("abort", close);
     dialog.addEventListener("close", () => {

@@ -37,7 +37,10 @@ export function replace(element, ...children) {
   if (isSame(element, next)) return;
   const way = wayTo(element, document.activeElement);
   element.replaceChildren(...next.childNodes);
-  if (way) /** @type {any} */ (way.reduce((/** @type {any} */ node, place) => node?.children[place], element))?.focus?.({ preventScroll: true });
+  if (way)
+    /** @type {any} */ (way.reduce((/** @type {any} */ node, place) => node?.children[place], element))?.focus?.({
+      preventScroll: true,
+    });
 }
 
 /** What the listeners of an element are for. @type {WeakMap<Element, unknown>} */
@@ -46,16 +49,22 @@ const keys = new WeakMap();
 /** @param {Element} old @param {Element} next */
 function isSame(old, next) {
   const [before, after] = [old.childNodes, next.childNodes];
-  if (before.length !== after.length || ![...after].every((node, place) => node.isEqualNode(before[place]))) return false;
+  if (before.length !== after.length || ![...after].every((node, place) => node.isEqualNode(before[place])))
+    return false;
   const others = old.querySelectorAll("*");
   return [...next.querySelectorAll("*")].every((element, place) => keys.get(element) === keys.get(others[place]));
 }
 
-/** The places, from child to child, that lead to an element inside of another; null if it is not there. @param {Element} outer @param {Element | null} inner */
+/**
+ * The places, from child to child, that lead to an element inside of another; null if it is not there.
+ * @param {Element} outer
+ * @param {Element | null} inner
+ */
 function wayTo(outer, inner) {
   if (!inner || inner === outer || !outer.contains(inner)) return null;
   const way = [];
-  for (let node = inner; node !== outer; node = node.parentElement) way.unshift([...node.parentElement.children].indexOf(node));
+  for (let node = inner; node !== outer; node = node.parentElement)
+    way.unshift([...node.parentElement.children].indexOf(node));
   return way;
 }
 

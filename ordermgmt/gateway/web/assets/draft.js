@@ -107,8 +107,12 @@ export const isEmpty = (draft) => !draft.name && !draft.id && Object.keys(draft.
 
 /** @param {any} value */
 function isDraft(value) {
-  return value !== null && [value.name, value.id, value.sub].every((text) => typeof text === "string")
-    && typeof value.lines === "object" && Object.values(value.lines).every((qty) => Number.isInteger(qty) && qty > 0);
+  return (
+    value !== null &&
+    [value.name, value.id, value.sub].every((text) => typeof text === "string") &&
+    typeof value.lines === "object" &&
+    Object.values(value.lines).every((qty) => Number.isInteger(qty) && qty > 0)
+  );
 }
 
 /** @param {any} value */

@@ -2,12 +2,12 @@
 
 import { alarm, announce } from "./announce.js";
 import { unlessAborted } from "./api.js";
-import { ask } from "./dialog.js";
+import { askWhich } from "./conflict.js";
 import { h, replace } from "./dom.js";
 import { check, itemsOf, withQty } from "./draft.js";
 import { lineEditor } from "./lines.js";
 import { keyOf } from "./money.js";
-import { changeOrder, failure, readOrder } from "./order_change.js";
+import { changeOrder, failure, linesOf, readOrder } from "./order_change.js";
 import { newField } from "./order_form.js";
 import { orderHash } from "./router.js";
 import { unloaded } from "./words.js";
@@ -39,11 +39,23 @@ export function edit(context) {
   load().catch(unlessAborted(signal));
   return {
     title: "Change the order",
-    element: h("div", {},
+    element: h(
+      "div",
+      {},
       h("p", { class: "back" }, h("a", { href: orderHash(id) }, "Back to the order")),
-      h("div", { class: "page-head" }, h("div", {}, h("h1", { tabindex: "-1" }, "Change the order"),
-        h("p", { class: "muted" }, "No. ", h("span", { class: "mono" }, id)))),
-      outcome, body),
+      h(
+        "div",
+        { class: "page-head" },
+        h(
+          "div",
+          {},
+          h("h1", { tabindex: "-1" }, "Change the order"),
+          h("p", { class: "muted" }, "No. ", h("span", { class: "mono" }, id)),
+        ),
+      ),
+      outcome,
+      body,
+    ),
   };
 }
 
@@ -109,7 +121,8 @@ function editor(context, first, outcome) {
   async function settle() {
     const { order: theirs, answer } = await readOrder(id, signal);
     if (!theirs) {
-      const text = answer?.status === 404 ? "Somebody else has cancelled this order." : unloaded(answer, store.state.online);
+      const text =
+        answer?.status === 404 ? "Somebody else has cancelled this order." : unloaded(answer, store.state.online);
       alarm(text);
       replace(outcome, h("p", { class: "note wrong" }, text));
       return;
@@ -146,13 +159,29 @@ function formOf(id, { submit, change, add }) {
   const more = h("button", { type: "button", onclick: () => goods.value && add(goods.value) }, "Add");
   const save = h("button", { type: "submit", class: "first" }, "Save the changes");
   name.input.addEventListener("input", () => change({ ...shown, name: name.input.value }));
-  const form = h("form", { class: "order-form", novalidate: true, onsubmit: submit },
-    h("section", { class: "card stack", "aria-labelledby": "lines-heading" },
-      h("h2", { id: "lines-heading" }, "Items"), lines.element,
-      h("div", { class: "field" }, h("label", { for: "goods" }, "Add an item"), h("div", { class: "row choose" }, goods, more))),
-    h("section", { class: "card stack", "aria-labelledby": "about-heading" },
-      h("h2", { id: "about-heading" }, "Details"), name.element,
-      h("div", { class: "row" }, save, h("a", { class: "button", href: orderHash(id) }, "Leave it as it is"))));
+  const form = h(
+    "form",
+    { class: "order-form", novalidate: true, onsubmit: submit },
+    h(
+      "section",
+      { class: "card stack", "aria-labelledby": "lines-heading" },
+      h("h2", { id: "lines-heading" }, "Items"),
+      lines.element,
+      h(
+        "div",
+        { class: "field" },
+        h("label", { for: "goods" }, "Add an item"),
+        h("div", { class: "row choose" }, goods, more),
+      ),
+    ),
+    h(
+      "section",
+      { class: "card stack", "aria-labelledby": "about-heading" },
+      h("h2", { id: "about-heading" }, "Details"),
+      name.element,
+      h("div", { class: "row" }, save, h("a", { class: "button", href: orderHash(id) }, "Leave it as it is")),
+    ),
+  );
   return {
     form,
     save,
@@ -160,9 +189,17 @@ function formOf(id, { submit, change, add }) {
     update(wanted, base, items, { busy, refused, problems }) {
       shown = wanted;
       name.update(wanted.name, problems.name, busy);
-      lines.update(itemsOf(wanted.lines), items, { busy, problem: problems.lines, held: new Map(Object.entries(linesOf(base))), refused });
+      lines.update(itemsOf(wanted.lines), items, {
+        busy,
+        problem: problems.lines,
+        held: new Map(Object.entries(linesOf(base))),
+        refused,
+      });
       const others = [...items].filter(([key]) => !(key in wanted.lines));
-      replace(goods, others.map(([key, item]) => h("option", { value: key }, item.name)));
+      replace(
+        goods,
+        others.map(([key, item]) => h("option", { value: key }, item.name)),
+      );
       more.disabled = busy || others.length === 0;
       save.disabled = busy;
     },
@@ -170,52 +207,4 @@ function formOf(id, { submit, change, add }) {
 }
 
 /** @param {Order} order */
-const linesOf = (order) => Object.fromEntries(order.items.map((item) => [keyOf(item), item.qty]));
-
-/** @param {Order} order */
 const wantedOf = (order) => ({ name: order.name, id: "", sub: "", lines: linesOf(order) });
-
-/**
- * Ask whose changes are to be: `edit`, `theirs` or `mine`; empty if the user leaves the question.
- * @param {Order} before
- * @param {Order} theirs
- * @param {{name: string, lines: Record<string, number>}} ours
- * @param {Map<string, import("./store.js").Item>} items
- * @param {AbortSignal} signal
- */
-function askWhich(before, theirs, ours, items, signal) {
-  return ask({
-    title: "Somebody else has changed this order",
-    content: [
-      h("p", {}, "Your changes are not saved yet. This is what differs:"),
-      comparison(before, theirs, ours, items),
-    ],
-    buttons: [
-      { value: "edit", text: "Go on editing mine" },
-      { value: "theirs", text: "Take theirs" },
-      { value: "mine", text: "Save mine over theirs", look: "grave" },
-    ],
-    wide: true,
-    signal,
-  });
-}
-
-/**
- * What was there, what they made of it, and what we want, as far as they differ.
- * @param {Order} before
- * @param {Order} theirs
- * @param {{name: string, lines: Record<string, number>}} ours
- * @param {Map<string, import("./store.js").Item>} items
- */
-function comparison(before, theirs, ours, items) {
-  const versions = [linesOf(before), linesOf(theirs), ours.lines];
-  const keys = [...new Set(versions.flatMap(Object.keys))];
-  const rows = [
-    ["Name", before.name, theirs.name, ours.name.trim()],
-    ...keys.map((key) => [items.get(key)?.name ?? key, ...versions.map((lines) => (lines[key] ?? 0).toLocaleString("en"))]),
-  ].filter(([, first, second, third]) => first !== second || second !== third);
-  const heads = ["Before", "Theirs", "Yours"].map((text) => h("th", { scope: "col" }, text));
-  const lines = rows.map(([what, ...values]) => h("tr", {}, h("th", { scope: "row" }, what), values.map((value) => h("td", {}, value))));
-  return h("div", { class: "scroll", role: "region", "aria-label": "What differs", tabindex: "0" },
-    h("table", {}, h("thead", {}, h("tr", {}, h("td", {}), heads)), h("tbody", {}, lines)));
-}

@@ -42,7 +42,10 @@ export function lineEditor({ put, empty }) {
       for (const line of lines) {
         const key = keyOf(line);
         if (!rows.has(key)) {
-          rows.set(key, newRow(line, items.get(key), (qty) => put(key, qty)));
+          rows.set(
+            key,
+            newRow(line, items.get(key), (qty) => put(key, qty)),
+          );
           list.append(rows.get(key).element);
         }
         const stock = items.get(key);
@@ -63,11 +66,21 @@ function newRow(line, item, put) {
   const price = h("span", { class: "muted small number" });
   const amount = h("span", { class: "number line-sum" });
   const steps = stepper({ label: name, onchange: put });
-  const remove = h("button", { type: "button", class: "plain", onclick: () => put(0) }, "Remove", h("span", { class: "hide-visually" }, name));
-  const element = h("li", { class: "line" },
+  const remove = h(
+    "button",
+    { type: "button", class: "plain", onclick: () => put(0) },
+    "Remove",
+    h("span", { class: "hide-visually" }, name),
+  );
+  const element = h(
+    "li",
+    { class: "line" },
     h("span", { class: `thumb tint-${tintOf(keyOf(line))}` }, glyphOf({ category: line.category, name })),
     h("span", { class: "line-text" }, h("strong", {}, name), price),
-    steps.element, amount, remove);
+    steps.element,
+    amount,
+    remove,
+  );
   return {
     element,
     /**
@@ -96,26 +109,61 @@ function newRow(line, item, put) {
  */
 export function lineTable(lines, items) {
   const amount = total([...lines], items);
-  return h("table", { class: "line-table" },
-    h("thead", {}, h("tr", {},
-      h("th", { scope: "col" }, "Item"), h("th", { scope: "col", class: "number" }, "Pieces"),
-      h("th", { scope: "col", class: "number each" }, "Each"), h("th", { scope: "col", class: "number" }, "Together"))),
-    h("tbody", {}, lines.map((line) => {
-      const item = items.get(keyOf(line));
-      return h("tr", {},
-        h("th", { scope: "row" }, item?.name ?? line.code, h("span", { class: "muted small mono block" }, keyOf(line))),
-        h("td", { class: "number" }, line.qty.toLocaleString("en")),
-        h("td", { class: "number each" }, item ? dollars(cents(item.price)) : "–"),
-        h("td", { class: "number" }, item ? dollars(cents(item.price) * line.qty) : "–"));
-    })),
-    amount !== null && h("tfoot", {}, h("tr", {},
-      h("th", { scope: "row", colspan: "2" }, "Total at today’s prices"), h("td", { class: "each" }),
-      h("td", { class: "number" }, h("strong", {}, dollars(amount))))));
+  return h(
+    "table",
+    { class: "line-table" },
+    h(
+      "thead",
+      {},
+      h(
+        "tr",
+        {},
+        h("th", { scope: "col" }, "Item"),
+        h("th", { scope: "col", class: "number" }, "Pieces"),
+        h("th", { scope: "col", class: "number each" }, "Each"),
+        h("th", { scope: "col", class: "number" }, "Together"),
+      ),
+    ),
+    h(
+      "tbody",
+      {},
+      lines.map((line) => {
+        const item = items.get(keyOf(line));
+        return h(
+          "tr",
+          {},
+          h(
+            "th",
+            { scope: "row" },
+            item?.name ?? line.code,
+            h("span", { class: "muted small mono block" }, keyOf(line)),
+          ),
+          h("td", { class: "number" }, line.qty.toLocaleString("en")),
+          h("td", { class: "number each" }, item ? dollars(cents(item.price)) : "–"),
+          h("td", { class: "number" }, item ? dollars(cents(item.price) * line.qty) : "–"),
+        );
+      }),
+    ),
+    amount !== null &&
+      h(
+        "tfoot",
+        {},
+        h(
+          "tr",
+          {},
+          h("th", { scope: "row", colspan: "2" }, "Total at today’s prices"),
+          h("td", { class: "each" }),
+          h("td", { class: "number" }, h("strong", {}, dollars(amount))),
+        ),
+      ),
+  );
 }
 
 /** Say what is in an order in one line of text. @param {readonly Line[]} lines @param {Items} items */
 export function summary(lines, items) {
-  const few = lines.slice(0, 3).map((line) => `${line.qty.toLocaleString("en")} × ${items.get(keyOf(line))?.name ?? line.code}`);
+  const few = lines
+    .slice(0, 3)
+    .map((line) => `${line.qty.toLocaleString("en")} × ${items.get(keyOf(line))?.name ?? line.code}`);
   const others = lines.length - few.length;
   return few.join(", ") + (others ? `, and ${others} more` : "");
 }

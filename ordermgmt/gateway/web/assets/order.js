@@ -12,7 +12,11 @@ import { unloaded } from "./words.js";
 
 /** @typedef {import("./order_change.js").Order} Order */
 
-const ACTIONS = /** @type {Record<string, string>} */ ({ created: "Ordered", updated: "Changed", cancelled: "Cancelled" });
+const ACTIONS = /** @type {Record<string, string>} */ ({
+  created: "Ordered",
+  updated: "Changed",
+  cancelled: "Cancelled",
+});
 
 /** @type {import("./pages.js").Page} */
 export function order(context) {
@@ -40,14 +44,27 @@ export function order(context) {
   function show() {
     if (!shown) return;
     const { order: found, history } = shown;
-    const { session: { scopes }, stock: { items } } = store.state;
+    const {
+      session: { scopes },
+      stock: { items },
+    } = store.state;
     heading.textContent = found.name;
     document.title = `${found.name} - Order management`;
-    replace(body, section("Items", scroller(lineTable(found.items, items))), section("History", historyOf(history, items)));
-    replace(actions,
+    replace(
+      body,
+      section("Items", scroller(lineTable(found.items, items))),
+      section("History", historyOf(history, items)),
+    );
+    replace(
+      actions,
       scopes.includes("update_order") && h("a", { class: "button", href: editHash(id) }, "Change"),
-      scopes.includes("cancel_order")
-        && h("button", { type: "button", class: "grave", key: found.etag, onclick: () => cancel(found) }, "Cancel the order"));
+      scopes.includes("cancel_order") &&
+        h(
+          "button",
+          { type: "button", class: "grave", key: found.etag, onclick: () => cancel(found) },
+          "Cancel the order",
+        ),
+    );
   }
 
   /** @param {import("./api.js").Answer | null} answer */
@@ -58,20 +75,36 @@ export function order(context) {
       : unloaded(answer, store.state.online);
     alarm(text);
     replace(actions);
-    replace(body, h("div", { class: "note warn stack" }, h("p", {}, text),
-      h("p", { class: "row" },
-        !isGone && h("button", { type: "button", onclick: () => load().catch(unlessAborted(signal)) }, "Try again"),
-        h("a", { href: "#/orders" }, "To the orders"))));
+    replace(
+      body,
+      h(
+        "div",
+        { class: "note warn stack" },
+        h("p", {}, text),
+        h(
+          "p",
+          { class: "row" },
+          !isGone && h("button", { type: "button", onclick: () => load().catch(unlessAborted(signal)) }, "Try again"),
+          h("a", { href: "#/orders" }, "To the orders"),
+        ),
+      ),
+    );
   }
 
   /** @param {Order} found @param {boolean} [isOther] whether it is not what the user saw */
   async function cancel(found, isOther = false) {
     if (!(await confirmed(found, isOther, store.state.stock.items, signal))) return;
-    const result = await changeOrder(context, outcome, { method: "DELETE", etag: found.etag }).catch(unlessAborted(signal));
+    const result = await changeOrder(context, outcome, { method: "DELETE", etag: found.etag }).catch(
+      unlessAborted(signal),
+    );
     if (!result) return;
     if (result.kind === "done") {
       context.stock.refresh();
-      context.flash("#/orders", `“${found.name}” is cancelled. Its goods are back in stock.`, result.answer?.requestId ?? null);
+      context.flash(
+        "#/orders",
+        `“${found.name}” is cancelled. Its goods are back in stock.`,
+        result.answer?.requestId ?? null,
+      );
       location.hash = "#/orders";
     } else if (result.answer?.status === 412) {
       await load().catch(unlessAborted(signal));
@@ -87,11 +120,19 @@ export function order(context) {
   load().catch(unlessAborted(signal));
   return {
     title: "Order",
-    element: h("div", {},
+    element: h(
+      "div",
+      {},
       h("p", { class: "back" }, h("a", { href: "#/orders" }, "Orders")),
-      h("div", { class: "page-head" },
-        h("div", {}, heading, h("p", { class: "muted" }, "No. ", h("span", { class: "mono" }, id))), actions),
-      outcome, body),
+      h(
+        "div",
+        { class: "page-head" },
+        h("div", {}, heading, h("p", { class: "muted" }, "No. ", h("span", { class: "mono" }, id))),
+        actions,
+      ),
+      outcome,
+      body,
+    ),
   };
 }
 
@@ -125,15 +166,33 @@ function section(title, content) {
 }
 
 /** @param {Node} table */
-const scroller = (table) => h("div", { class: "scroll", role: "region", "aria-label": "Table of the items", tabindex: "0" }, table);
+const scroller = (table) =>
+  h("div", { class: "scroll", role: "region", "aria-label": "Table of the items", tabindex: "0" }, table);
 
 /** @param {import("./api.js").Answer | null} history @param {Map<string, import("./store.js").Item>} items */
 function historyOf(history, items) {
   if (history?.status === 404) return h("p", { class: "muted" }, "The history is shown to whose order it is.");
   if (history?.status !== 200) return h("p", { class: "muted" }, "The history cannot be shown now.");
-  return h("ol", { class: "history", role: "list" }, [...history.data.changes].reverse().map((change) => h("li", {},
-    h("p", {}, h("strong", {}, ACTIONS[change.action] ?? change.action), " by ", change.subject,
-      change.actor && ` through ${change.actor.replace(/^client:/, "")}`),
-    h("p", { class: "small" }, `“${change.name}”: ${summary(change.items, items)}`),
-    h("p", { class: "muted small" }, h("time", { datetime: change.at }, when(change.at))))));
+  return h(
+    "ol",
+    { class: "history", role: "list" },
+    [...history.data.changes]
+      .reverse()
+      .map((change) =>
+        h(
+          "li",
+          {},
+          h(
+            "p",
+            {},
+            h("strong", {}, ACTIONS[change.action] ?? change.action),
+            " by ",
+            change.subject,
+            change.actor && ` through ${change.actor.replace(/^client:/, "")}`,
+          ),
+          h("p", { class: "small" }, `“${change.name}”: ${summary(change.items, items)}`),
+          h("p", { class: "muted small" }, h("time", { datetime: change.at }, when(change.at))),
+        ),
+      ),
+  );
 }

@@ -4,12 +4,16 @@ import { alarm, announce } from "./announce.js";
 import { look, send } from "./api.js";
 import { carryOut, newAlarm, newKey } from "./change.js";
 import { h, replace } from "./dom.js";
+import { keyOf } from "./money.js";
 import { next, refusal, waiting } from "./words.js";
 
 /** @typedef {{id: string, name: string, items: {category: string, code: string, qty: number}[], etag: string}} Order */
 
 /** @param {string} id */
 export const orderPath = (id) => `/api/order/${encodeURIComponent(id)}`;
+
+/** How many of each `category/code`. @param {Order} order */
+export const linesOf = (order) => Object.fromEntries(order.items.map((item) => [keyOf(item), item.qty]));
 
 /**
  * Read an order as it is now; it is null if it cannot be read, and `answer` if there was none.
@@ -42,14 +46,29 @@ export async function changeOrder({ id, store, signal }, place, { method, etag, 
   function tell({ state, unknown, answer, seconds, tries }) {
     if (state === "sending") {
       if (tries === 1) announce("Sending.");
-      replace(place, h("p", { class: "note" }, h("span", { class: "spinner", "aria-hidden": "true" }),
-        unknown ? "Asking what became of it…" : "Sending…"));
+      replace(
+        place,
+        h(
+          "p",
+          { class: "note" },
+          h("span", { class: "spinner", "aria-hidden": "true" }),
+          unknown ? "Asking what became of it…" : "Sending…",
+        ),
+      );
       return;
     }
     const why = waiting(answer, unknown, store.state.online);
     alarm(why);
-    replace(place, h("div", { class: "note warn stack" }, h("p", {}, why), h("p", {}, next(seconds, unknown)),
-      h("p", {}, h("button", { type: "button", onclick: wake }, "Ask now"))));
+    replace(
+      place,
+      h(
+        "div",
+        { class: "note warn stack" },
+        h("p", {}, why),
+        h("p", {}, next(seconds, unknown)),
+        h("p", {}, h("button", { type: "button", onclick: wake }, "Ask now")),
+      ),
+    );
   }
 }
 
@@ -61,5 +80,7 @@ export async function changeOrder({ id, store, signal }, place, { method, etag, 
 export function failure({ kind, answer, unknown }, nameOf) {
   if (kind === "refused" && answer) return refusal(answer, nameOf);
   if (kind !== "given-up") return "";
-  return unknown ? "Whether it was done is not known. Look at the order again later." : "It was not done. Try again later.";
+  return unknown
+    ? "Whether it was done is not known. Look at the order again later."
+    : "It was not done. Try again later.";
 }

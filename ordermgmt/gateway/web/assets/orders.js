@@ -45,7 +45,14 @@ export function orders({ store, note, signal }) {
     const isFirst = cursor === null;
     cursor = data.next ?? null;
     if (isFirst) note(requestId);
-    replace(end, count === 0 ? nothing() : cursor ? more : h("p", { class: "muted small" }, `${counted(count, "order")}. There are no older ones.`));
+    replace(
+      end,
+      count === 0
+        ? nothing()
+        : cursor
+          ? more
+          : h("p", { class: "muted small" }, `${counted(count, "order")}. There are no older ones.`),
+    );
     announce(isFirst ? `${counted(count, "order")} shown.` : `${counted(fresh.length, "more order")} shown.`);
     if (byHand) fresh[0]?.querySelector("a")?.focus();
     if (cursor) watcher.observe(more);
@@ -55,31 +62,50 @@ export function orders({ store, note, signal }) {
   function fail(answer) {
     const text = unloaded(answer, store.state.online);
     alarm(text);
-    replace(end, h("p", { class: "note warn" }, text, " The orders could not be loaded."),
-      h("p", {}, h("button", { type: "button", onclick: () => load(true) }, "Try again")));
+    replace(
+      end,
+      h("p", { class: "note warn" }, text, " The orders could not be loaded."),
+      h("p", {}, h("button", { type: "button", onclick: () => load(true) }, "Try again")),
+    );
   }
 
-  const watcher = new IntersectionObserver((seen) => {
-    if (seen.some((entryOfMore) => entryOfMore.isIntersecting)) {
-      watcher.disconnect();
-      load(false);
-    }
-  }, { rootMargin: "200px" });
+  const watcher = new IntersectionObserver(
+    (seen) => {
+      if (seen.some((entryOfMore) => entryOfMore.isIntersecting)) {
+        watcher.disconnect();
+        load(false);
+      }
+    },
+    { rootMargin: "200px" },
+  );
   signal.addEventListener("abort", () => watcher.disconnect());
   load(false);
 
   return {
     title,
-    element: h("div", {},
-      h("div", { class: "page-head" }, h("h1", { tabindex: "-1" }, title), h("a", { class: "button first", href: "#/new" }, "New order")),
-      list, end),
+    element: h(
+      "div",
+      {},
+      h(
+        "div",
+        { class: "page-head" },
+        h("h1", { tabindex: "-1" }, title),
+        h("a", { class: "button first", href: "#/new" }, "New order"),
+      ),
+      list,
+      end,
+    ),
   };
 }
 
 function nothing() {
-  return h("div", { class: "card stack narrow" }, h("h2", {}, "No orders yet"),
+  return h(
+    "div",
+    { class: "card stack narrow" },
+    h("h2", {}, "No orders yet"),
     h("p", {}, "What you order is listed here, the newest first."),
-    h("p", {}, h("a", { class: "button first", href: "#/" }, "To the catalogue")));
+    h("p", {}, h("a", { class: "button first", href: "#/" }, "To the catalogue")),
+  );
 }
 
 /**
@@ -88,11 +114,24 @@ function nothing() {
  */
 function entry(order, items) {
   const amount = total(order.items, items);
-  return h("li", { class: "order-card" },
-    h("div", { class: "order-main" },
+  return h(
+    "li",
+    { class: "order-card" },
+    h(
+      "div",
+      { class: "order-main" },
       h("h2", {}, h("a", { href: orderHash(order.id) }, order.name)),
       h("p", {}, summary(order.items, items)),
-      h("p", { class: "muted small" }, "No. ", h("span", { class: "mono" }, order.id), " · ",
-        h("time", { datetime: order.created }, when(order.created)), order.updated !== order.created && " · changed since")),
-    amount !== null && h("p", { class: "order-sum number" }, dollars(amount)));
+      h(
+        "p",
+        { class: "muted small" },
+        "No. ",
+        h("span", { class: "mono" }, order.id),
+        " · ",
+        h("time", { datetime: order.created }, when(order.created)),
+        order.updated !== order.created && " · changed since",
+      ),
+    ),
+    amount !== null && h("p", { class: "order-sum number" }, dollars(amount)),
+  );
 }

@@ -46,7 +46,12 @@ export async function pageOf({ page }, session) {
 function waitForSession() {
   return {
     title: "One moment",
-    element: h("div", { "aria-busy": "true" }, h("h1", { tabindex: "-1" }, "One moment…"), h("p", { class: "muted" }, "Looking who you are.")),
+    element: h(
+      "div",
+      { "aria-busy": "true" },
+      h("h1", { tabindex: "-1" }, "One moment…"),
+      h("p", { class: "muted" }, "Looking who you are."),
+    ),
   };
 }
 
@@ -54,11 +59,18 @@ function waitForSession() {
 function signInFirst({ store }) {
   return {
     title: "Sign in",
-    element: h("div", { class: "card stack narrow" },
+    element: h(
+      "div",
+      { class: "card stack narrow" },
       h("h1", { tabindex: "-1" }, store.state.session.lost ? "You are signed out" : "Sign in to see your orders"),
       h("p", {}, "Orders are shown to those who made them. The catalogue is open to everybody."),
-      h("p", { class: "row" }, h("a", { class: "button first", href: signInPath(location.hash) }, "Sign in"),
-        h("a", { class: "button", href: "#/" }, "To the catalogue"))),
+      h(
+        "p",
+        { class: "row" },
+        h("a", { class: "button first", href: signInPath(location.hash) }, "Sign in"),
+        h("a", { class: "button", href: "#/" }, "To the catalogue"),
+      ),
+    ),
   };
 }
 
@@ -66,9 +78,13 @@ function signInFirst({ store }) {
 export function unreachable() {
   return {
     title: "No connection",
-    element: h("div", { class: "stack" }, h("h1", { tabindex: "-1" }, "This page could not be loaded"),
+    element: h(
+      "div",
+      { class: "stack" },
+      h("h1", { tabindex: "-1" }, "This page could not be loaded"),
       h("p", {}, "There was no answer."),
-      h("p", {}, h("button", { type: "button", onclick: () => location.reload() }, "Try again"))),
+      h("p", {}, h("button", { type: "button", onclick: () => location.reload() }, "Try again")),
+    ),
   };
 }
 
@@ -76,7 +92,11 @@ export function unreachable() {
 function nowhere() {
   return {
     title: "Nothing here",
-    element: h("div", { class: "stack" }, h("h1", { tabindex: "-1" }, "There is nothing here"),
-      h("p", {}, h("a", { href: "#/" }, "To the catalogue"))),
+    element: h(
+      "div",
+      { class: "stack" },
+      h("h1", { tabindex: "-1" }, "There is nothing here"),
+      h("p", {}, h("a", { href: "#/" }, "To the catalogue")),
+    ),
   };
 }

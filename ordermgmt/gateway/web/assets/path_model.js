@@ -23,10 +23,18 @@ export const nameOf = (node) => NAMES[node] ?? node;
 
 /** Places of the drawing, in columns and rows: across on a wide page, down on a narrow one. */
 export const WIDE = /** @type {Record<string, [number, number]>} */ ({
-  browser: [0, 1], gateway: [1, 1], sts: [1, 0], order: [2, 1], inventory: [3, 1],
+  browser: [0, 1],
+  gateway: [1, 1],
+  sts: [1, 0],
+  order: [2, 1],
+  inventory: [3, 1],
 });
 export const NARROW = /** @type {Record<string, [number, number]>} */ ({
-  browser: [0, 0], gateway: [0, 1], sts: [1, 1], order: [0, 2], inventory: [0, 3],
+  browser: [0, 0],
+  gateway: [0, 1],
+  sts: [1, 1],
+  order: [0, 2],
+  inventory: [0, 3],
 });
 
 /** @param {number | null | undefined} seconds */
@@ -48,7 +56,14 @@ export function edges(hops, places) {
   for (const hop of hops) {
     if (!(hop.from in places && hop.to in places) || hop.from === hop.to) continue;
     const key = `${hop.from} ${hop.to}`;
-    const edge = found.get(key) ?? { from: hop.from, to: hop.to, label: tokenName(hop.token), mtls: false, cached: true, seconds: 0 };
+    const edge = found.get(key) ?? {
+      from: hop.from,
+      to: hop.to,
+      label: tokenName(hop.token),
+      mtls: false,
+      cached: true,
+      seconds: 0,
+    };
     edge.mtls ||= Boolean(hop.identities?.client);
     edge.cached &&= hop.cached === true;
     edge.seconds += hop.seconds ?? 0;

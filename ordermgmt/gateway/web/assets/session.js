@@ -64,15 +64,15 @@ export function openSession(store, { forget }) {
 
     refresh,
 
-    /** End the session, here and in all tabs, and go to the token service to end its session as well. */
+    /** End the session, here and in all tabs, and go to where its other part ends; false if that did not work. */
     async signOut() {
-      const answer = await send("POST", "/session/logout");
-      if (answer.status !== 200 && answer.status !== 401) return answer;
+      const answer = await send("POST", "/session/logout").catch(() => null);
+      if (answer?.status !== 200) return false;
       forget();
       channel.postMessage("signed-out");
       end(false);
       if (answer.data?.location) location.assign(answer.data.location);
-      return answer;
+      return true;
     },
   };
 }

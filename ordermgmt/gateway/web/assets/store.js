@@ -5,7 +5,8 @@
  * `lost` is an end that the user did not ask for.
  * @typedef {{category: string, code: string, name: string, price: string, qty: number}} Item
  * @typedef {{state: "loading" | "fresh" | "stale", items: Map<string, Item>, more: boolean, at: number}} Stock
- * @typedef {{text: string, hash: string, requestId: string | null, hasPath: boolean}} Flash
+ * @typedef {{text: string, hash: string, requestId: string | null, hasPath: boolean,
+ *   look: "good" | "warn"}} Flash
  * It is shown at `hash`; `hasPath` is whether the way of that request may be shown.
  * @typedef {{session: Session, stock: Stock, draft: import("./draft.js").Draft,
  *   attempt: import("./checkout.js").Progress | null, flash: Flash | null, path: string | null,

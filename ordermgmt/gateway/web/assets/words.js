@@ -48,9 +48,7 @@ export function waiting(answer, unknown, online = true) {
 /** Say when it is tried again. @param {number} seconds @param {boolean} unknown */
 export function next(seconds, unknown) {
   const when = seconds < 1 ? "now" : `in ${counted(Math.ceil(seconds), "second")}`;
-  return unknown
-    ? `We ask again ${when}. It is the same request, so nothing is done twice.`
-    : `We try again ${when}.`;
+  return unknown ? `We ask again ${when}. It is the same request, so nothing is done twice.` : `We try again ${when}.`;
 }
 
 /** Say why something could not be loaded. @param {Answer | null} answer @param {boolean} online */

@@ -40,6 +40,8 @@ class _ClientCredentials(Grant):
         rules, now, thumbprint = self.server.rules, self.server.now, self.thumbprint(client)
         target = choose_target((), sent.resources, rules.resources) or AUDIENCES.get(client.default_audience)
         opaque = target is not None and target.name == client.default_audience
+        if opaque and thumbprint:
+            raise OAuthError(INVALID_TARGET, "an opaque token cannot be bound to a certificate")
         own_lifetime = rules.bound_token_lifetime if thumbprint else rules.exchanged_token_lifetime
         authority = for_itself(
             client,

@@ -218,7 +218,7 @@ class Guard:
 
     async def _of_session(self) -> Principal:
         if self._authenticate_session is None:
-            raise Unauthenticated("no-sessions")
+            raise Forbidden("no-policy")
         return await self._authenticate_session()
 
     async def _of_token(self, policy: Require) -> Principal:

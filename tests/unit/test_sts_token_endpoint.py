@@ -85,6 +85,7 @@ async def test_a_resource_gives_a_jwt_for_that_service(sts: Sts) -> None:
         "iat": NOW,
         "exp": NOW + 60,
         "scope": "add_order",
+        "revocable_by": ["client:alice-app#0"],
     }
     assert sts.read(token, "order").sub == "client:alice-app"
 
@@ -104,7 +105,8 @@ async def test_a_service_gets_a_token_bound_to_its_certificate(sts: Sts) -> None
 
 
 async def test_an_exchange_gives_a_jwt_with_user_and_actor(sts: Sts) -> None:
-    answer = await sts.post(exchange_of(await sts.user_token()), peer=service("gateway"))
+    token = await sts.user_token()
+    answer = await sts.post(exchange_of(token), peer=service("gateway"))
     assert answer.status == 200
     assert answer.body["issued_token_type"] == ACCESS_TOKEN  # RFC 8693 section 2.2.1
     assert (answer.body["token_type"], answer.body["expires_in"]) == ("Bearer", 60)
@@ -122,6 +124,7 @@ async def test_an_exchange_gives_a_jwt_with_user_and_actor(sts: Sts) -> None:
         "preferred_username": "alice",
         "name": "Alice",
         "roles": ["customer"],
+        "revocable_by": ["client:alice-app#0", token_digest(token)[:32]],
     }
 
 

@@ -86,7 +86,7 @@ def test_policies_allow_nothing_else_but_names_databases_and_the_public() -> Non
         for port in rule["ports"]
     }
     names = {(service.name, "egress", protocol, 53) for service in SERVICES for protocol in ("TCP", "UDP")}
-    databases = {(name, "egress", "TCP", 5432) for name in ("sts", "inventory", "order")}
+    databases = {(name, "egress", "TCP", 5432) for name in ("sts", "inventory", "order", "gateway")}
     public = {("sts", "ingress", "TCP", 9445), ("gateway", "ingress", "TCP", 8443)}
     assert beyond == names | databases | public
 
@@ -161,7 +161,7 @@ def test_a_pod_gets_its_own_certificate_and_no_secret_is_in_the_manifests() -> N
         "sts": ["sts-certificate", "ordermgmt-database", "ordermgmt-sts-key"],
         "inventory": ["inventory-certificate", "ordermgmt-database"],
         "order": ["order-certificate", "ordermgmt-database"],
-        "gateway": ["gateway-certificate"],
+        "gateway": ["gateway-certificate", "ordermgmt-database", "ordermgmt-gateway-key"],
     }
     assert not [one for one in found if one["kind"] == "Secret"]
     issued = {one["metadata"]["name"]: one["spec"] for one in found if one["kind"] == "Certificate"}

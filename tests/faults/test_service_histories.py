@@ -20,6 +20,8 @@ from trio.testing import MockClock
 from ordermgmt.config import Config, StsConfig
 from ordermgmt.net import Address
 from ordermgmt.net.outbound import Interrupted, Response, Unreachable
+from ordermgmt.security import revocation_stream
+from ordermgmt.sts import revocations
 from ordermgmt.supervision.health import State
 from ordermgmt.testing import faults
 from ordermgmt.testing.harness import RunningSystem, running_system
@@ -251,6 +253,10 @@ def test_any_history_over_http(pytestconfig: pytest.Config, tmp_path: Path, monk
     @given(histories)
     def check(history: list[Step]) -> None:
         with monkeypatch.context() as patch:
+            # Nothing is revoked here, and the virtual time of all histories has many seconds to look at.
+            patch.setattr(revocations, "POLL", 10.0)
+            patch.setattr(revocations, "HEARTBEAT", 20.0)
+            patch.setattr(revocation_stream, "SILENCE", 60.0)
             bombs = {name: arm(name, patch) for name in ("order", "inventory")}
             trio.run(play, history, bombs, tmp_path, met, clock=MockClock(autojump_threshold=0))
 

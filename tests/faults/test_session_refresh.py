@@ -12,7 +12,7 @@ import trio
 
 from ordermgmt.config import Config, StsConfig
 from ordermgmt.errors import Unavailable
-from ordermgmt.gateway import session_store, tokens
+from ordermgmt.gateway import browsers, session_store, tokens
 from ordermgmt.gateway.provider import ConnectedProvider, TokenAnswer
 from ordermgmt.net.outbound import open_client
 from ordermgmt.security.tls import PublicTls
@@ -212,20 +212,41 @@ async def test_a_logout_at_the_sts_ends_the_session_here(tmp_path: Path, autojum
         assert (await forgotten.follow(msgspec.json.decode(again.content)["location"])).status == 200
 
 
-async def test_a_session_ends_when_the_sts_takes_its_tokens_no_more(
+async def end_at_the_sts(system: RunningSystem) -> Surfer:
+    """Sign in two browsers in one session of the STS, log one out there, and return the other."""
+    one, two = await surfer(system), await surfer(system)
+    await one.sign_in("alice")
+    two.cookies = {name: value for name, value in one.cookies.items() if name.startswith("__Host-sts")}
+    await two.sign_in("alice")
+    location = msgspec.json.decode((await one.ask("POST", "/session/logout")).content)["location"]
+    assert (await two.get("/api/order")).status == 200
+    await one.follow(location)
+    return two
+
+
+async def test_a_session_ends_when_the_sts_says_that_it_is_revoked(
     tmp_path: Path, refreshes: list[str], autojump_clock: trio.abc.Clock
 ) -> None:
     async with running_system(tmp_path, config=config()) as system:
-        one, two = await surfer(system), await surfer(system)
-        await one.sign_in("alice")
-        two.cookies = {name: value for name, value in one.cookies.items() if name.startswith("__Host-sts")}
-        await two.sign_in("alice")  # of the same session at the STS
-        location = msgspec.json.decode((await one.ask("POST", "/session/logout")).content)["location"]
-        assert (await two.get("/api/order")).status == 200
-        await one.follow(location)
+        left = await end_at_the_sts(system)
+        await trio.sleep(2)
+        assert await left.session() == {"signed_in": False}
+        assert (await left.get("/api/order")).status == 401
+        assert refreshes == []
+
+
+async def test_a_session_of_whose_end_nobody_told_ends_when_its_tokens_are_refused(
+    tmp_path: Path, refreshes: list[str], monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.abc.Clock
+) -> None:
+    async def hear_nothing(*_: object, task_status: trio.TaskStatus[None]) -> None:
+        task_status.started()
+
+    monkeypatch.setattr(browsers, "end_revoked", hear_nothing)
+    async with running_system(tmp_path, config=config()) as system:
+        left = await end_at_the_sts(system)
         await trio.sleep(61)  # as long as a token that was exchanged before
-        assert (await two.get("/api/order")).status == 401
-        assert await two.session() == {"signed_in": False}
+        assert (await left.get("/api/order")).status == 401
+        assert await left.session() == {"signed_in": False}
         assert len(refreshes) == 1  # asked once whether it goes on
 
 

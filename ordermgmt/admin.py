@@ -7,12 +7,13 @@ and figures to whoever asks: keep its listener on loopback or a private network.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from hashlib import sha256
 from http import HTTPStatus
 from typing import Any
 
 import msgspec
 import trio
-from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, LifespanScope, Scope, WebsocketScope
+from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, HTTPScope, LifespanScope, Scope, WebsocketScope
 
 from ordermgmt.supervision.child import one_line
 from ordermgmt.supervision.health import Board, Check, Health, Probes, Snapshot, State, unready_reason
@@ -20,13 +21,15 @@ from ordermgmt.telemetry import metrics
 from ordermgmt.telemetry.logs import get_logger
 from ordermgmt.telemetry.metrics import Figure, Meter
 
-__all__ = ["CHECK_SECONDS", "AdminApp", "create_admin_app"]
+__all__ = ["CHECK_SECONDS", "AdminApp", "Report", "assess", "create_admin_app", "measure"]
 
 CHECK_SECONDS = 1.0
 """What one service's readiness check, or the reading of its figures, may take; all of them run at once."""
 
 AdminApp = Callable[[Scope, ASGIReceiveCallable, ASGISendCallable], Awaitable[None]]
 Answer = tuple[HTTPStatus, object]
+Report = Callable[[], bytes]
+"""Returns a JSON document."""
 
 
 class ServiceReadiness(msgspec.Struct, frozen=True):
@@ -45,46 +48,52 @@ class SuiteReadiness(msgspec.Struct, frozen=True):
     services: dict[str, ServiceReadiness]
 
 
-def create_admin_app(board: Board, probes: Probes) -> AdminApp:
+def create_admin_app(board: Board, probes: Probes, reports: Mapping[str, Report] | None = None) -> AdminApp:
     """Make the ASGI app: GET and HEAD of /healthz, /readyz, /readyz/<service> and /metrics.
 
     A service without a check is ready when it runs. 200 means alive or ready, 503 not ready. Errors are problem
-    documents (RFC 9457).
+    documents (RFC 9457). `reports` are other documents by their path; they have entity tags.
     """
+    reports = reports or {}
 
     async def app(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         if scope["type"] == "http":
             method, path = scope["method"], scope["path"]
-            await _respond(send, *await _answer(method, path, board, probes), head=method == "HEAD")
+            if path in reports and method in {"GET", "HEAD"}:
+                await _report(scope, send, reports[path]())
+            else:
+                answer = await _answer(method, path, board, probes, reports)
+                await _respond(send, *answer, head=method == "HEAD")
         else:
             await _without_request(scope, receive, send)
 
     return app
 
 
-async def _answer(method: str, path: str, board: Board, probes: Probes) -> Answer:
+async def _answer(method: str, path: str, board: Board, probes: Probes, reports: Mapping[str, Report]) -> Answer:
     services = board.snapshot()
     service = path.removeprefix("/readyz/")
-    if path not in {"/healthz", "/readyz", "/metrics"} and (service == path or service not in services):
+    if path not in {"/healthz", "/readyz", "/metrics", *reports} and (service == path or service not in services):
         return _problem(HTTPStatus.NOT_FOUND)
     if method not in {"GET", "HEAD"}:
         return _problem(HTTPStatus.METHOD_NOT_ALLOWED)
     if path == "/healthz":
         return HTTPStatus.OK, {"status": "alive"}
     if path == "/metrics":
-        return HTTPStatus.OK, metrics.render(await _measure(services, probes.meters))
+        return HTTPStatus.OK, metrics.render(await measure(services, probes.meters))
     if path == "/readyz":
-        report = await _assess(services, probes.checks)
+        report = await assess(services, probes.checks)
         ready = all(one.reason is None for one in report.values())
         return _status(ready=ready), SuiteReadiness(ready, report)
-    one = (await _assess({service: services[service]}, probes.checks))[service]
+    one = (await assess({service: services[service]}, probes.checks))[service]
     return _status(ready=one.reason is None), one
 
 
-async def _assess(services: Mapping[str, Health], readiness: Mapping[str, Check]) -> dict[str, ServiceReadiness]:
+async def assess(services: Mapping[str, Health], readiness: Mapping[str, Check]) -> dict[str, ServiceReadiness]:
+    """Ask all services at once whether they are ready, for at most `CHECK_SECONDS`."""
     reasons: dict[str, str | None] = {}
 
-    async def assess(name: str, health: Health) -> None:
+    async def ask(name: str, health: Health) -> None:
         reasons[name] = f"its readiness check took longer than {CHECK_SECONDS:g} s"
         with trio.move_on_after(CHECK_SECONDS):
             try:
@@ -94,18 +103,18 @@ async def _assess(services: Mapping[str, Health], readiness: Mapping[str, Check]
 
     async with trio.open_nursery() as nursery:
         for name, health in services.items():
-            nursery.start_soon(assess, name, health)
+            nursery.start_soon(ask, name, health)
     return {
         name: ServiceReadiness(str(health.state), health.pid, health.restarts, reasons[name])
         for name, health in services.items()
     }
 
 
-async def _measure(services: Snapshot, meters: Mapping[str, Meter]) -> dict[str, Sequence[Figure]]:
+async def measure(services: Snapshot, meters: Mapping[str, Meter]) -> dict[str, Sequence[Figure]]:
     """Read the figures of all services that run. One that cannot tell its own still has those of its life."""
     figures: dict[str, Sequence[Figure]] = {}
 
-    async def measure(name: str, health: Health) -> None:
+    async def ask(name: str, health: Health) -> None:
         own: Sequence[Figure] = ()
         meter = meters.get(name)
         up = health.state is State.RUNNING
@@ -125,7 +134,7 @@ async def _measure(services: Snapshot, meters: Mapping[str, Meter]) -> dict[str,
 
     async with trio.open_nursery() as nursery:
         for name, health in services.items():
-            nursery.start_soon(measure, name, health)
+            nursery.start_soon(ask, name, health)
     return {name: figures[name] for name in services}
 
 
@@ -151,6 +160,19 @@ async def _respond(send: ASGISendCallable, status: HTTPStatus, value: object, *,
         headers.append((b"allow", b"GET, HEAD"))
     await send({"type": "http.response.start", "status": int(status), "headers": headers, "trailers": False})
     await send({"type": "http.response.body", "body": b"" if head else body, "more_body": False})
+
+
+async def _report(scope: HTTPScope, send: ASGISendCallable, body: bytes) -> None:
+    """Send a document, or 304 to who has it already (RFC 9110 section 13.1.2)."""
+    tag = f'"{sha256(body).hexdigest()[:32]}"'.encode()
+    known = [value for name, value in scope["headers"] if name == b"if-none-match"]
+    headers = [(b"etag", tag), (b"cache-control", b"no-store")]
+    status = HTTPStatus.NOT_MODIFIED if tag in known else HTTPStatus.OK
+    if status is HTTPStatus.OK:
+        headers += [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": int(status), "headers": headers, "trailers": False})
+    sent = body if status is HTTPStatus.OK and scope["method"] == "GET" else b""
+    await send({"type": "http.response.body", "body": sent, "more_body": False})
 
 
 async def _without_request(

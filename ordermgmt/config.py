@@ -66,6 +66,9 @@ class SuiteConfig(Section, frozen=True):
     """Where the gateway reaches the order service. Empty: its `listen`."""
     inventory: tuple[str, ...] = ()
     """Where the others reach the inventory service. Empty: its `listen`."""
+    admin: tuple[str, ...] = ()
+    """Where the gateway reaches the admin listener of each supervisor. Empty: its own, and the defaults of
+    services that run alone."""
 
 
 class AdminConfig(Section, frozen=True):

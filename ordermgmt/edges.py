@@ -10,12 +10,17 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from ordermgmt.errors import StartError
 from ordermgmt.net import PeerRefused
+from ordermgmt.operate.contract import TrustEdge
 from ordermgmt.security.peer import identify
 from ordermgmt.security.tls import load_credential
 from ordermgmt.sts.contract import Audience
 from ordermgmt.sts.registration import Client
 
-__all__ = ["Edge", "check_certificates", "check_edges"]
+__all__ = ["Edge", "check_certificates", "check_edges", "trust_edges"]
+
+EXCHANGED = "exchanged JWT (RFC 8693)"
+BOUND = "certificate and bound JWT (RFC 8705)"
+CERTIFIED = "certificate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,22 @@ def check_edges(
         if reason is not None:
             msg = f"{edge.caller} cannot call {edge.service}: {reason}"
             raise StartError(msg)
+
+
+def trust_edges(edges: Iterable[Edge], callers: Mapping[str, Mapping[str, frozenset[str]]]) -> list[TrustEdge]:
+    """Return who may call whom, for operators: by exchanged tokens, and by the certificates that are let in."""
+    edges = list(edges)
+    exchanged = [(edge.caller, edge.service, edge.scopes, EXCHANGED) for edge in edges if edge.exchanged]
+    certified = {(edge.caller, edge.service) for edge in edges if edge.certified}
+    let_in = [
+        (caller, service, scopes, CERTIFIED if (caller, service) in certified else BOUND)
+        for service, by_caller in callers.items()
+        for caller, scopes in by_caller.items()
+    ]
+    return [
+        TrustEdge(caller, service, tuple(sorted(scopes)), proof)
+        for caller, service, scopes, proof in [*exchanged, *let_in]
+    ]
 
 
 def check_certificates(directory: Path, names: Iterable[str], trust_domain: str, now: float) -> None:

@@ -71,11 +71,15 @@ def resolve_endpoints(config: Config, bound: Addresses) -> Endpoints:
         sts_mtls=edge("suite.sts_mtls", config.suite.sts_mtls, sts_mtls_address),
         order=edge("suite.order", config.suite.order, order_address),
         inventory=edge("suite.inventory", config.suite.inventory, inventory_address),
+        admin=tuple(configured_address("suite.admin", text) for text in config.suite.admin),
     )
 
 
-def reachable(endpoints: Endpoints, calls: Mapping[str, Sequence[str]]) -> Endpoints:
-    """Leave the addresses of those listeners that a service calls, by service: it has no others to connect to."""
+def reachable(endpoints: Endpoints, calls: Mapping[str, Sequence[str]], *, watches: bool) -> Endpoints:
+    """Leave the addresses of those listeners that a service calls, by service: it has no others to connect to.
+
+    Those of the admin listeners are for one that `watches`.
+    """
 
     def only(service: str, addresses: Sequence[Address], listener: str = "listen") -> Sequence[Address]:
         return addresses if listener in calls.get(service, ()) else ()
@@ -86,6 +90,7 @@ def reachable(endpoints: Endpoints, calls: Mapping[str, Sequence[str]]) -> Endpo
         sts_mtls=only("sts", endpoints.sts_mtls, "mtls_listen"),
         order=only("order", endpoints.order),
         inventory=only("inventory", endpoints.inventory),
+        admin=endpoints.admin if watches else (),
     )
 
 

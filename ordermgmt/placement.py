@@ -50,6 +50,8 @@ class Service:
     public: tuple[str, ...] = ()
     keeps_data: bool = True
     """Whether it has a database."""
+    watches: bool = False
+    """Whether it asks the supervisors of all services, at their admin listeners, for operators."""
 
 
 class Assignment(msgspec.Struct, frozen=True):
@@ -90,7 +92,7 @@ async def run_service(
         config=config,
         runtime=runtime,
         bindings=bindings,
-        endpoints=reachable(resolve_endpoints(config, addresses), service.calls),
+        endpoints=reachable(resolve_endpoints(config, addresses), service.calls, watches=service.watches),
         credentials=credentials,
         callers=service.callers,
         drain=drain,

@@ -21,7 +21,8 @@ from ordermgmt.security.peer import Peer, identify
 from ordermgmt.security.tls import client_tls, server_context
 from ordermgmt.storage import Location, locate
 from ordermgmt.supervision.bells import Bells
-from ordermgmt.telemetry.metrics import Meter
+from ordermgmt.telemetry.edges import Edges
+from ordermgmt.telemetry.metrics import Figure, Meter
 from ordermgmt.threads import Threads
 
 __all__ = ["Endpoints", "Runtime", "ServiceContext"]
@@ -50,6 +51,7 @@ class Endpoints:
     sts_mtls: Sequence[Address]
     order: Sequence[Address]
     inventory: Sequence[Address]
+    admin: Sequence[Address]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +61,8 @@ class ServiceContext:
     `bindings` has an entry for each of the service's listen settings (`listen`, `mtls_listen`); they belong
     to the supervisor and outlive the service. `callers` maps each service that may connect with a client
     certificate to the scopes that it may use. When `drain` is set the service finishes what it has and
-    returns. Into `readiness` it puts its own check: what it returns is why it is not ready, or None. Into `meters` it
-    puts what reads its figures.
+    returns. Into `readiness` it puts its own check: what it returns is why it is not ready, or None. `measured_by` says
+    what reads its figures, to which those of `edges` are added.
     `credentials` are kept fresh by whoever made them; `bells` tell what else the running service is asked for.
     `guide` says whether the replay profile is on, `demo` whether demo users may be made.
     """
@@ -76,20 +78,32 @@ class ServiceContext:
     data: Path
     readiness: MutableMapping[str, Callable[[], Awaitable[str | None]]] = field(default_factory=dict)
     meters: MutableMapping[str, Meter] = field(default_factory=dict)
+    edges: Edges = field(default_factory=Edges)
     demo: bool = False
     guide: bool = False
     bells: Bells = field(default_factory=Bells)
 
+    def measured_by(self, *meters: Meter) -> None:
+        """Have the service's figures read with these, and with its edges."""
+
+        async def figures() -> Sequence[Figure]:
+            own = [figure for meter in meters for figure in await meter()]
+            return [*own, *self.edges.figures()]
+
+        self.meters[self.name] = figures
+
     def open_client(
-        self, service: str, addresses: Sequence[Address], *, limit: int = 128
+        self, service: str, addresses: Sequence[Address], what: str, *, limit: int = 128
     ) -> AbstractAsyncContextManager[HttpClient]:
         """Open a client of another service, which presents this one's certificate and demands the other's identity.
 
-        When the certificate changes, requests go over new connections. At most `limit` are under way at once.
+        When the certificate changes, requests go over new connections. At most `limit` are under way at once. They are
+        measured as an edge: `what` is asked of the service.
         """
         clock = self.runtime.clock
         tls = self.credentials.derive(lambda credential: client_tls(credential, expected=service, clock=clock))
-        return open_client(self.runtime.network, addresses, tls=tls, limit=limit)
+        observe = self.edges.to(service, what)
+        return open_client(self.runtime.network, addresses, tls=tls, limit=limit, observe=observe)
 
     def listener_tls(
         self, *, client_certificates: bool = False, alpn: Sequence[str] = ("http/1.1",)

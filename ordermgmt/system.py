@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Self
 
+import msgspec
 import trio
 
-from ordermgmt.admin import create_admin_app
+from ordermgmt.admin import assess, create_admin_app, measure
 from ordermgmt.config import Config
-from ordermgmt.edges import Edge, check_certificates, check_edges
+from ordermgmt.edges import Edge, check_certificates, check_edges, trust_edges
 from ordermgmt.endpoints import Addresses, configured_address, is_loopback, resolve_endpoints
 from ordermgmt.errors import StartError
 from ordermgmt.gateway import main as gateway
 from ordermgmt.inventory import main as inventory
-from ordermgmt.net import Binding
+from ordermgmt.net import Address, Binding, format_address
 from ordermgmt.net.limits import Limits
 from ordermgmt.net.server import serve
+from ordermgmt.operate.recorder import Look, Recorder, Subject
 from ordermgmt.order import main as order
 from ordermgmt.placement import Assignment, Part, Placement, Service, data_folder, in_this_process
 from ordermgmt.renewal import Renewal
 from ordermgmt.runtime import Endpoints, Runtime
 from ordermgmt.storage import use_folder
 from ordermgmt.sts import main as sts
-from ordermgmt.sts.contract import AUDIENCES, ORDER_SCOPES, READ_REVOCATIONS
+from ordermgmt.sts.contract import AUDIENCES, OPERATE, ORDER_SCOPES, READ_REVOCATIONS
 from ordermgmt.sts.registration import system_clients
 from ordermgmt.supervision.bells import Bells
 from ordermgmt.supervision.child import Child
@@ -62,6 +64,7 @@ SERVICES = (
         gateway.run,
         calls={"sts": ("listen", "mtls_listen"), "inventory": ("listen",), "order": ("listen",)},
         public=("listen",),
+        watches=True,
     ),
 )
 """In the order in which they start; they drain in reverse."""
@@ -71,14 +74,15 @@ EDGES = (
     Edge("order", "inventory", frozenset({"change_inventory"})),
     Edge("gateway", "inventory", frozenset({"read_inventory"})),
     Edge("gateway", "order", ORDER_SCOPES, exchanged=True),
+    Edge("gateway", "sts", frozenset({OPERATE}), exchanged=True),
     Edge("order", "sts", frozenset({READ_REVOCATIONS}), certified=True),
     Edge("gateway", "sts", frozenset({READ_REVOCATIONS}), certified=True),
 )
 """Who calls whom with which tokens; a start checks that both ends agree. The STS, which gives them, is in `calls`."""
 
 
-ADMIN_PORT = 9400
-"""Of the admin listener unless configured. A service alone takes one of the next: all may share a machine."""
+ADMIN_ADDRESS = Address("127.0.0.1", 9400)
+"""Of the admin listener unless configured. A service alone takes one of the next ports."""
 ADMIN_LIMITS = Limits(connections=200, connections_per_address=200, max_body=1024)
 """The admin listener is for probes and a few people, and takes no bodies."""
 
@@ -95,6 +99,15 @@ def select(names: Sequence[str]) -> list[Service]:
         msg = f"there is no service {unknown[0]!r}; there are: {', '.join(service_names())}"
         raise StartError(msg)
     return [service for service in SERVICES if not names or service.name in names]
+
+
+def _callers() -> dict[str, Mapping[str, frozenset[str]]]:
+    return {service.name: service.callers for service in SERVICES}
+
+
+def _admin_address_alone(service: Service) -> str:
+    """Return where the admin listener is of a service that runs alone: all may share a machine."""
+    return format_address(Address(ADMIN_ADDRESS.host, ADMIN_ADDRESS.port + SERVICES.index(service) + 1))
 
 
 class Suite:
@@ -191,7 +204,10 @@ class Suite:
         ended = trio.Event()
         async with trio.open_nursery() as nursery, trio.open_nursery() as background:
             await background.start(self._renewal.run)
-            admin_app = create_admin_app(self.board, self._probes)
+            recorder = Recorder(self._subject(), self._runtime.clock, self._runtime.threads)
+            await background.start(recorder.run)
+            reports = {"/status": recorder.status, "/history": recorder.history}
+            admin_app = create_admin_app(self.board, self._probes, reports)
             await nursery.start(
                 partial(
                     serve, admin_app, self._admin.open_listener(), drain=ended, limits=ADMIN_LIMITS, drain_timeout=1.0
@@ -213,19 +229,48 @@ class Suite:
 
     def _check(self) -> None:
         suite = self.config.suite
-        callers = {service.name: service.callers for service in SERVICES}
-        check_edges(EDGES, callers, system_clients(suite.trust_domain), AUDIENCES)
+        check_edges(EDGES, _callers(), system_clients(suite.trust_domain), AUDIENCES)
         names = [service.name for service in self.services]
         check_certificates(Path(suite.certs), names, suite.trust_domain, self._runtime.clock.now())
 
+    def _subject(self) -> Subject:
+        """Return what the operator's page is to know of this supervisor and its services."""
+        addresses = {
+            name: {key: format_address(address) for key, address in listeners.items()}
+            for name, listeners in self.addresses.items()
+        }
+        return Subject(
+            self.board,
+            self._look,
+            addresses,
+            trust_edges(EDGES, _callers()),
+            Path(self.config.suite.certs),
+            os.getpid(),
+        )
+
+    async def _look(self) -> Look:
+        services = self.board.snapshot()
+        figures = await measure(services, self._probes.meters)
+        ready = await assess(services, self._probes.checks)
+        return Look(figures, {name: one.reason for name, one in ready.items()})
+
     def _part(self, service: Service) -> Part:
-        assignment = Assignment(service.name, self.config, self.addresses, self.guide, self.demo)
+        suite = msgspec.structs.replace(self.config.suite, admin=self._supervisors())
+        config = msgspec.structs.replace(self.config, suite=suite)
+        assignment = Assignment(service.name, config, self.addresses, self.guide, self.demo)
         bindings = self._bindings[service.name]
         return Part(service, assignment, self._runtime, bindings, self._probes, self.board, self.bells)
 
     def _admin_address(self) -> str:
-        alone = SERVICES.index(self.services[0]) + 1 if len(self.services) == 1 else 0
-        return self.config.admin.listen or f"127.0.0.1:{ADMIN_PORT + alone}"
+        shared = len(self.services) > 1
+        default = format_address(ADMIN_ADDRESS) if shared else _admin_address_alone(self.services[0])
+        return self.config.admin.listen or default
+
+    def _supervisors(self) -> tuple[str, ...]:
+        """Return where the admin listeners are: as configured; else this one and those of services that run alone."""
+        own = format_address(self._admin.address)
+        others = [] if self.config.admin.listen else [one for one in SERVICES if one not in self.services]
+        return self.config.suite.admin or (own, *map(_admin_address_alone, others))
 
     async def _bind(self, setting: str, text: str, stack: ExitStack) -> Binding:
         address = configured_address(setting, text)

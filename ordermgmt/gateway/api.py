@@ -9,6 +9,7 @@ from typing import Any
 
 from ordermgmt.inventory import contract as inventory
 from ordermgmt.order import contract as order
+from ordermgmt.sts import contract as sts
 
 __all__ = ["OPERATIONS", "Answer", "Operation", "Parameter"]
 
@@ -54,6 +55,7 @@ class Operation:
 
 _ORDER = Parameter("order_id", "path", "Which order.", order.OrderId, required=True)
 _OPERATION = Parameter("operation_id", "path", "Which operation of the journal.", order.OrderId, required=True)
+_SESSION = Parameter("session_id", "path", "Which session.", order.OrderId, required=True)
 _CATEGORY = Parameter("category", "path", "Which category.", inventory.Name, required=True)
 _CODE = Parameter("code", "path", "Which item of the category.", inventory.Name, required=True)
 _KEY = Parameter(
@@ -181,6 +183,51 @@ _JOURNAL = (
     ),
 )
 
+_OPERATIONS = (
+    Operation(
+        "GET",
+        "/operate/held",
+        "listHeld",
+        "Count what orders hold of each good, and say whether that is of one moment.",
+        {200: Answer("All goods that are in orders.", order.Held)},
+        scope=order.OPERATE,
+    ),
+    Operation(
+        "GET",
+        "/operate/keys",
+        "listKeys",
+        "List the keys that tokens are signed with.",
+        {200: Answer("All of them, the oldest first.", sts.KeyList)},
+        scope=order.OPERATE,
+    ),
+    Operation(
+        "POST",
+        "/operate/keys/rotate",
+        "rotateKeys",
+        "Publish a next signing key, which signs later. If there is one already, it stays.",
+        {200: Answer("The next key, on disk.", sts.KeyStatus)},
+        scope=order.OPERATE,
+    ),
+    Operation(
+        "GET",
+        "/operate/sessions",
+        "listSessions",
+        "List sessions of browsers in which users have logged in.",
+        {200: Answer("Those that go on, the last used first; 200 at most.", sts.SessionList)},
+        scope=order.OPERATE,
+    ),
+    Operation(
+        "POST",
+        "/operate/sessions/<session_id>/revoke",
+        "revokeSession",
+        "End a session, with all tokens that came of it.",
+        {204: Answer("It is over, and that is on disk.")},
+        scope=order.OPERATE,
+        parameters=(_SESSION,),
+        errors={404: ("no-such-session",)},
+    ),
+)
+
 _STOCK = (
     Operation(
         "GET",
@@ -211,4 +258,4 @@ _STOCK = (
     ),
 )
 
-OPERATIONS = _ORDERS + _JOURNAL + _STOCK
+OPERATIONS = _ORDERS + _JOURNAL + _OPERATIONS + _STOCK

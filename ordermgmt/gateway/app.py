@@ -10,13 +10,16 @@ from quart import Response, g, request
 from ordermgmt.errors import InvalidRequest, NotFound
 from ordermgmt.gateway.browser import add_browser_routes, current_session
 from ordermgmt.gateway.contract import API_PREFIX, PATH_PATH, ROUTES, Route
+from ordermgmt.gateway.operate_app import add_operate_routes
 from ordermgmt.gateway.operations import Answer, Forwarder, Request
 from ordermgmt.gateway.portal import Portal
+from ordermgmt.gateway.watch import Watch
 from ordermgmt.ids import is_order_id
 from ordermgmt.inventory.contract import is_name
 from ordermgmt.net.app import App, new_app, read_body
 from ordermgmt.security.bearer import bearer_token
 from ordermgmt.security.guard import Guard, public, require, require_session
+from ordermgmt.sts.contract import OPERATE
 
 __all__ = ["create_app"]
 
@@ -24,6 +27,7 @@ MAX_QUERY = 2048
 _PARAMETERS: dict[str, Callable[[str], bool]] = {
     "order_id": is_order_id,
     "operation_id": is_order_id,
+    "session_id": is_order_id,
     "category": is_name,
     "code": is_name,
 }
@@ -32,7 +36,7 @@ Forward = Callable[[Request], Awaitable[Answer]]
 Token = Callable[[], str | None]
 
 
-def create_app(forwarder: Forwarder, portal: Portal, guard: Guard) -> App:
+def create_app(forwarder: Forwarder, portal: Portal, watch: Watch, guard: Guard) -> App:
     """Make the application. What is behind it decides who may do what; the gateway only demands a good token.
 
     Behind `API_PREFIX` it demands a session instead, of every route.
@@ -41,6 +45,8 @@ def create_app(forwarder: Forwarder, portal: Portal, guard: Guard) -> App:
 
     async def forward_of_session(asked: Request) -> Answer:
         session = current_session()
+        if asked.route.watched:
+            return await portal.api.forward(asked, session)
         with portal.trails.following(g.request_id, asked.method, asked.target, session) as status:
             answer = await portal.api.forward(asked, session)
             status.append(answer.status)
@@ -60,6 +66,8 @@ def create_app(forwarder: Forwarder, portal: Portal, guard: Guard) -> App:
         view = require_session()(_view(forward_of_session, route, _no_token))
         app.add_url_rule(f"{API_PREFIX}{route.path}", f"session {route.path}", view, methods=route.methods)
     app.add_url_rule(PATH_PATH, "path", require_session()(what_just_happened), methods=["GET"])
+    add_operate_routes(app, watch, "", require(OPERATE), forwarder.forward, _sent_token)
+    add_operate_routes(app, watch, API_PREFIX, require_session(OPERATE), forward_of_session, _no_token)
     add_browser_routes(app, portal)
     guard.protect(app)
     return app

@@ -140,7 +140,7 @@ def _connect(context: ServiceContext) -> Callable[[str], AbstractAsyncContextMan
     def connect(origin: str) -> AbstractAsyncContextManager[HttpClient]:
         if not context.config.gateway.issuer:
             of_issuer = origin == location_of(endpoints.issuer).origin
-            return context.open_client("sts", endpoints.sts if of_issuer else endpoints.sts_mtls)
+            return context.open_client("sts", endpoints.sts if of_issuer else endpoints.sts_mtls, "sessions")
         tls = context.credentials.derive(partial(_public_tls, ca_file, runtime.clock))
         return open_client(runtime.network, [_address(origin)], tls=tls)
 

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 import msgspec
 
 __all__ = [
+    "ACCOUNTS_PATH",
     "API_PREFIX",
     "AUDIENCE",
     "CALLBACK_PATH",
     "CSRF_HEADER",
     "FORWARDED_HEADERS",
+    "HELD_ROUTE",
+    "HISTORY_PATH",
     "IDEMPOTENCY_KEY",
     "KEY_FILE",
     "LOGIN_COOKIE",
@@ -24,8 +27,13 @@ __all__ = [
     "ROUTES",
     "SESSION_COOKIE",
     "SESSION_PATH",
+    "STATUS_PATH",
+    "Account",
+    "Accounts",
     "Route",
+    "Seen",
     "SessionView",
+    "SupervisorView",
     "User",
 ]
 
@@ -52,6 +60,10 @@ OPENAPI_PATH = "/openapi.json"
 KEY_FILE = "gateway-key"
 """In the folder of the databases: what tokens of sessions are encrypted with, see `security/key_file.py`."""
 
+STATUS_PATH = "/operate/status"
+HISTORY_PATH = "/operate/history"
+ACCOUNTS_PATH = "/operate/accounts"
+
 
 @dataclass(frozen=True, slots=True)
 class Route:
@@ -61,6 +73,8 @@ class Route:
     upstream: str
     authenticated: tuple[str, ...] = ()
     public: tuple[str, ...] = ()
+    watched: bool = False
+    """Whether the operator's page asks for it again and again: the path of such a request is not kept."""
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -68,12 +82,19 @@ class Route:
         return self.authenticated + self.public
 
 
+HELD_ROUTE = Route("/operate/held", "order", authenticated=("GET",), watched=True)
+
 ROUTES = (
     Route("/order", "order", authenticated=("GET", "POST")),
     Route("/order/<order_id>", "order", authenticated=("PUT", "DELETE"), public=("GET",)),
     Route("/order/<order_id>/history", "order", authenticated=("GET",)),
-    Route("/journal", "order", authenticated=("GET",)),
+    Route("/journal", "order", authenticated=("GET",), watched=True),
     Route("/journal/<operation_id>/retry", "order", authenticated=("POST",)),
+    HELD_ROUTE,
+    Route("/operate/keys", "sts", authenticated=("GET",), watched=True),
+    Route("/operate/keys/rotate", "sts", authenticated=("POST",)),
+    Route("/operate/sessions", "sts", authenticated=("GET",), watched=True),
+    Route("/operate/sessions/<session_id>/revoke", "sts", authenticated=("POST",)),
     Route("/inventory", "inventory", public=("GET",)),
     Route("/inventory/<category>", "inventory", public=("GET",)),
     Route("/inventory/<category>/<code>", "inventory", public=("GET",)),
@@ -104,3 +125,43 @@ class SessionView(msgspec.Struct, frozen=True):
     idle_until: int
     ends_at: int
     signed_in: bool = True
+
+
+class SupervisorView(msgspec.Struct, frozen=True):
+    """What the supervisor with this admin listener answers; null if it does not."""
+
+    address: str
+    report: msgspec.Raw | None
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """The answers of all supervisors."""
+
+    supervisors: tuple[SupervisorView, ...]
+
+
+class Account(msgspec.Struct, frozen=True):
+    """Where the pieces of a good are.
+
+    `added` were added as goods altogether, the first stock among them. `missing` are neither in orders nor in stock;
+    negative if there are too many.
+    """
+
+    category: str
+    code: str
+    added: int
+    in_orders: int
+    in_stock: int
+    missing: int
+
+
+class Accounts(msgspec.Struct, frozen=True):
+    """All goods. Only if it is `settled` do missing pieces mean that stock and orders disagree.
+
+    Otherwise orders changed while they were counted, or `unfinished` changes have no outcome yet.
+    """
+
+    settled: bool
+    orders: int
+    unfinished: int
+    goods: tuple[Account, ...]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager, nullcontext
 from functools import partial
 from importlib.resources import files
 
@@ -17,9 +17,12 @@ from ordermgmt.gateway.browsers import open_portal
 from ordermgmt.gateway.contract import AUDIENCE
 from ordermgmt.gateway.exchanges import Exchange, Exchanged, Exchanges
 from ordermgmt.gateway.operations import Access, Forwarder, Upstream
+from ordermgmt.gateway.watch import Watch
+from ordermgmt.inventory.client import InventoryClient
 from ordermgmt.inventory.contract import AUDIENCE as INVENTORY
 from ordermgmt.inventory.contract import READ_INVENTORY
-from ordermgmt.net.outbound import HttpClient
+from ordermgmt.net.measured import measured
+from ordermgmt.net.outbound import HttpClient, open_client
 from ordermgmt.net.server import serve
 from ordermgmt.order.contract import AUDIENCE as ORDER
 from ordermgmt.runtime import ServiceContext
@@ -28,12 +31,13 @@ from ordermgmt.security.claims import read_ids
 from ordermgmt.security.guard import Authenticate, Guard, Require
 from ordermgmt.security.peer import Peer
 from ordermgmt.security.principal import Principal
-from ordermgmt.security.revocation_stream import follow
+from ordermgmt.security.revocation_stream import REVOCATIONS, STREAMS, follow
 from ordermgmt.security.revocations import Revocations
 from ordermgmt.security.revocations import figures as revocation_figures
 from ordermgmt.storage import OpenDatabase, open_database, storage_figures
 from ordermgmt.sts.bound_client import BoundClients
 from ordermgmt.sts.client import StsClient
+from ordermgmt.sts.contract import AUDIENCE as STS
 from ordermgmt.sts.contract import REVOCATIONS_PATH, is_opaque_token
 from ordermgmt.telemetry.metrics import Figure
 
@@ -46,16 +50,18 @@ async def run(context: ServiceContext, *, task_status: trio.TaskStatus[None] = t
     timeout = context.config.gateway.upstream_timeout
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(_open_database(context))
-        sts_http = await stack.enter_async_context(context.open_client("sts", endpoints.sts_mtls))
+        sts_http = await stack.enter_async_context(context.open_client("sts", endpoints.sts_mtls, "exchange"))
         sts = StsClient(sts_http, context.name)
-        order_http = await stack.enter_async_context(context.open_client(ORDER, endpoints.order))
-        inventory = BoundClients(context, INVENTORY, endpoints.inventory, [READ_INVENTORY])
+        order_http = await stack.enter_async_context(context.open_client(ORDER, endpoints.order, "orders"))
+        operated = await stack.enter_async_context(context.open_client("sts", endpoints.sts_mtls, "operate"))
+        streams = context.open_client("sts", endpoints.sts_mtls, REVOCATIONS, limit=STREAMS)
+        inventory = BoundClients(context, INVENTORY, endpoints.inventory, [READ_INVENTORY], what="stock")
         nursery = await stack.enter_async_context(trio.open_nursery())
         await nursery.start(inventory.run)
         revocations = Revocations(endpoints.issuer)
-        await nursery.start(follow, revocations, sts_http, REVOCATIONS_PATH)
+        await nursery.start(follow, revocations, await stack.enter_async_context(streams), REVOCATIONS_PATH)
         exchanges = Exchanges(_exchange(sts, clock, timeout), revocations=revocations, clock=clock, nursery=nursery)
-        to_upstreams = partial(_upstreams, order_http, inventory)
+        to_upstreams = partial(_upstreams, {ORDER: order_http, STS: operated}, inventory)
         forwarder = Forwarder(to_upstreams(exchanges), public_url=endpoints.gateway_url, timeout=timeout)
         portal = await open_portal(context, database, to_upstreams, revocations, nursery)
 
@@ -67,12 +73,14 @@ async def run(context: ServiceContext, *, task_status: trio.TaskStatus[None] = t
                 *portal.sign_ins.figures(),
             ]
 
-        context.meters[context.name] = figures
+        context.measured_by(figures)
         guard = Guard(
             Require(), _authenticate(exchanges), AUDIENCE, authenticate_session=partial(authenticate_session, portal)
         )
+        watch = await _open_watch(context, inventory, stack)
+        app = create_app(forwarder, portal, watch, guard)
         await serve(
-            create_app(forwarder, portal, guard),
+            measured(app, context.edges.from_clients()),
             context.bindings["listen"].open_listener(),
             drain=context.drain,
             tls=context.listener_tls(alpn=("h2", "http/1.1")),
@@ -89,15 +97,14 @@ def _open_database(context: ServiceContext) -> AbstractAsyncContextManager[OpenD
     return open_database(context.database, migrations, threads=runtime.threads, clock=runtime.clock)
 
 
-def _upstreams(order_http: HttpClient, inventory: BoundClients, exchanges: Exchanges) -> dict[str, Upstream]:
-    """Return the services behind, with tokens of callers that `exchanges` exchanges."""
+def _upstreams(clients: Mapping[str, HttpClient], inventory: BoundClients, exchanges: Exchanges) -> dict[str, Upstream]:
+    """Return the services behind: `clients` are by audience, with tokens of callers that `exchanges` exchanges."""
 
-    async def order_token(subject_token: str | None) -> str | None:
-        return None if subject_token is None else (await exchanges.get(subject_token, ORDER)).token
+    def exchanged(audience: str, http: HttpClient) -> Upstream:
+        async def token(subject_token: str | None) -> str | None:
+            return None if subject_token is None else (await exchanges.get(subject_token, audience)).token
 
-    @contextmanager
-    def to_order() -> Iterator[Access]:
-        yield Access(order_http, order_token)
+        return Upstream(audience, lambda: nullcontext(Access(http, token)))
 
     @contextmanager
     def to_inventory() -> Iterator[Access]:
@@ -105,7 +112,17 @@ def _upstreams(order_http: HttpClient, inventory: BoundClients, exchanges: Excha
             # the gateway's own serves all
             yield Access(http, lambda _: token.get())
 
-    return {ORDER: Upstream(ORDER, to_order), INVENTORY: Upstream(INVENTORY, to_inventory)}
+    found = {audience: exchanged(audience, http) for audience, http in clients.items()}
+    return {**found, INVENTORY: Upstream(INVENTORY, to_inventory)}
+
+
+async def _open_watch(context: ServiceContext, inventory: BoundClients, stack: AsyncExitStack) -> Watch:
+    network = context.runtime.network
+    supervisors = {
+        address: await stack.enter_async_context(open_client(network, [address], tls=None))
+        for address in context.endpoints.admin
+    }
+    return Watch(supervisors, InventoryClient(inventory.use, context.runtime.clock))
 
 
 def _exchange(sts: StsClient, clock: Clock, timeout: float) -> Exchange:
@@ -132,6 +149,7 @@ def _authenticate(exchanges: Exchanges) -> Authenticate:
         exchanged = await exchanges.get(token, ORDER)
         # It came from the STS itself over mutual TLS: its signature would prove nothing more.
         claims = tokens.parse(exchanged.token).payload
-        return Principal(iss=str(claims["iss"]), sub=str(claims["sub"]), scopes=frozenset())
+        scopes = frozenset(str(claims.get("scope", "")).split())
+        return Principal(iss=str(claims["iss"]), sub=str(claims["sub"]), scopes=scopes)
 
     return authenticate

@@ -27,6 +27,9 @@ MAX_SESSIONS = 250
 MAX_PATHS = 20
 """Paths that are kept of a session: at about 4 kB each, all of them take 20 MB."""
 
+_WITH_CERTIFICATE = {"inventory", "sts"}
+"""Services that are shown the gateway's certificate."""
+
 _trail: ContextVar[Trail | None] = ContextVar("_trail", default=None)
 
 
@@ -65,7 +68,7 @@ class Trail:
 
     def answered(self, upstream: str, token: str | None, answer: Response, seconds: float) -> None:
         """Note the answer of a service behind the gateway, to a request with this token."""
-        client = self._identity("gateway") if upstream == "inventory" else None
+        client = self._identity("gateway") if upstream in _WITH_CERTIFICATE else None
         self.hops.append(
             Hop(
                 origin="gateway",

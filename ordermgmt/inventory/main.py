@@ -15,7 +15,7 @@ from ordermgmt.inventory.operations import Inventory
 from ordermgmt.net.server import serve
 from ordermgmt.runtime import Runtime, ServiceContext
 from ordermgmt.security.guard import Guard, Require
-from ordermgmt.security.jwks import JwksClient, fetch_over
+from ordermgmt.security.jwks import KEYS, JwksClient, fetch_over, jwks_meter
 from ordermgmt.security.tokens import TrustedIssuer
 from ordermgmt.security.verifier import TokenVerifier
 from ordermgmt.storage import Location, open_database
@@ -45,7 +45,7 @@ async def run(  # noqa: ASYNC128 - `serve` says started
     """Serve until `context.drain` is set and the requests in flight are done. Raises StartError."""
     async with (
         open_inventory(context.database, context.runtime) as inventory,
-        context.open_client("sts", context.endpoints.sts, limit=FETCHES) as sts,
+        context.open_client("sts", context.endpoints.sts, KEYS, limit=FETCHES) as sts,
         trio.open_nursery() as nursery,
     ):
         issuer = context.endpoints.issuer
@@ -55,7 +55,7 @@ async def run(  # noqa: ASYNC128 - `serve` says started
         default = Require(frozenset({MANAGE_INVENTORY}))
         app = create_app(inventory, Guard(default, verifier.verify, AUDIENCE, callers=context.callers))
         context.readiness[context.name] = inventory.unready
-        context.meters[context.name] = inventory.figures
+        context.measured_by(inventory.figures, jwks_meter([keys]))
         try:
             await serve(
                 app,

@@ -6,8 +6,8 @@ handshake is followed by a check of who answered.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from math import inf
@@ -19,6 +19,7 @@ import trio
 from ordermgmt.net.network import Address, Network, format_address
 from ordermgmt.net.pools import Interrupted, Pools, Unreachable, open_pools
 from ordermgmt.net.tls_seam import ClientTls
+from ordermgmt.telemetry.edges import Observe, Outcome, outcome_of
 
 __all__ = ["HttpClient", "Interrupted", "Response", "TooLong", "Unreachable", "open_client"]
 
@@ -46,8 +47,11 @@ class Response:
 class HttpClient:
     """Requests to one service that listens at one or more addresses. Made by `open_client`."""
 
-    def __init__(self, pools: Pools, scheme: str, addresses: Sequence[Address], limit: int) -> None:
+    def __init__(
+        self, pools: Pools, scheme: str, addresses: Sequence[Address], limit: int, observe: Observe | None
+    ) -> None:
         self._pools = pools
+        self._observe = observe
         self._bases = [f"{scheme}://{format_address(address)}" for address in addresses]
         self._avoid_until = dict.fromkeys(self._bases, -inf)
         self._turn = 0
@@ -76,6 +80,33 @@ class HttpClient:
         async def send(base: str) -> Response:
             return await self._send(method, base + target, headers, content, limit)
 
+        with self._watched() as answered:
+            response = await self._twice(send, repeatable=repeatable)
+            answered(response.status)
+        return response
+
+    @contextmanager
+    def _watched(self) -> Iterator[Callable[[int], None]]:
+        """Have what is told of requests learn of one: how long until the status was given here, or it had failed."""
+        start = trio.current_time()
+        outcome: Outcome | None = "cancelled"
+
+        def tell(how: Outcome) -> None:
+            nonlocal outcome
+            outcome = None
+            if self._observe is not None:
+                self._observe(trio.current_time() - start, how)
+
+        try:
+            yield lambda status: tell(outcome_of(status))
+        except (Unreachable, Interrupted):
+            outcome = outcome and "failed"
+            raise
+        finally:
+            if outcome is not None:
+                tell(outcome)
+
+    async def _twice(self, send: Callable[[str], Awaitable[Response]], *, repeatable: bool) -> Response:
         async with self._limiter:
             try:
                 return await self._try_addresses(send)
@@ -97,8 +128,13 @@ class HttpClient:
         Unreachable, Interrupted, TooLong for a longer line, and what `take` raises; then the connection is closed.
         """
         headers = list(headers)
-        async with self._limiter:
-            return await self._try_addresses(lambda base: self._follow(base + target, take, headers, limit))
+
+        async def send(base: str) -> int:
+            return await self._follow(base + target, take, headers, limit, answered)
+
+        with self._watched() as answered:
+            async with self._limiter:
+                return await self._try_addresses(send)
 
     async def _try_addresses(self, send: Callable[[str], Awaitable[T]]) -> T:
         failure: Unreachable | None = None
@@ -128,8 +164,16 @@ class HttpClient:
             names = {name.lower(): value for name, value in answer.headers.items()}
             return Response(answer.status_code, names, body)
 
-    async def _follow(self, url: str, take: Callable[[bytes], None], headers: list[tuple[str, str]], limit: int) -> int:
+    async def _follow(
+        self,
+        url: str,
+        take: Callable[[bytes], None],
+        headers: list[tuple[str, str]],
+        limit: int,
+        answered: Callable[[int], None],
+    ) -> int:
         async with self._pools.use() as client, client.stream("GET", url, headers=headers) as answer:
+            answered(answer.status_code)
             if answer.status_code == HTTPStatus.OK:
                 await _read_lines(answer, take, limit)
             else:
@@ -197,13 +241,15 @@ async def open_client(
     *,
     tls: ClientTls | Callable[[], ClientTls] | None,
     limit: int = 128,
+    observe: Observe | None = None,
 ) -> AsyncIterator[HttpClient]:
     """Open a client for the service at `addresses`; leaving the block closes its connections.
 
     A `tls` that is a function is asked at every request; when it returns another one, that and later requests go over
     new connections, and those in flight end over theirs. At most `limit` requests are under way at once; the others
-    wait in turn.
+    wait in turn. `observe` is told of each, the time in that queue included; of one that is followed, when the answer
+    begins.
     """
     current = tls if callable(tls) else lambda: tls
     async with open_pools(network, current, limit) as pools:
-        yield HttpClient(pools, "http" if tls is None else "https", addresses, limit)
+        yield HttpClient(pools, "http" if tls is None else "https", addresses, limit, observe)

@@ -17,9 +17,11 @@ from ordermgmt.net import steps
 from ordermgmt.net.app import new_app, read_json
 from ordermgmt.order import contract, domain, idempotency
 from ordermgmt.order.domain import Actor, StoredOrder
+from ordermgmt.order.holdings import Holdings
 from ordermgmt.order.journal import Entry, State
 from ordermgmt.order.operations import Journal, Orders
 from ordermgmt.order.store import ChangeRow
+from ordermgmt.security.audit import audit
 from ordermgmt.security.guard import Guard, current_principal, public, require
 
 __all__ = ["create_app"]
@@ -82,6 +84,7 @@ def create_app(orders: Orders, guard: Guard, *, public_url: str) -> QuartTrio:
 
     _add_journal(app, orders.journal)
     _add_steps(app)
+    _add_held(app, orders.holdings)
     guard.protect(app)
     return app
 
@@ -96,6 +99,7 @@ def _add_journal(app: QuartTrio, journal: Journal) -> None:
     @require(contract.OPERATE)
     async def retry(operation_id: str) -> Response:
         await journal.retry(operation_id)
+        audit("order", "retry-operation", current_principal(), operation=operation_id)
         return _json(contract.Status(f"Operation '{operation_id}' will be tried again."), HTTPStatus.ACCEPTED)
 
 
@@ -111,6 +115,16 @@ def _add_steps(app: QuartTrio) -> None:
         if g.get("steps"):
             response.headers[steps.HEADER] = steps.render_steps(g.steps)
         return response
+
+
+def _add_held(app: QuartTrio, holdings: Holdings) -> None:
+    @app.get(contract.HELD_PATH)
+    @require(contract.OPERATE)
+    async def held() -> Response:
+        found = await holdings.count()
+        goods = tuple(contract.Holding(*good, qty) for good, qty in sorted(found.goods.items()))
+        answer = contract.Held(found.state.version, found.orders, found.state.unfinished, found.settled, goods)
+        return _json(answer, headers={"cache-control": "no-store"})
 
 
 def _actor() -> Actor:

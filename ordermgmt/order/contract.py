@@ -9,6 +9,7 @@ import msgspec
 
 __all__ = [
     "AUDIENCE",
+    "HELD_PATH",
     "HISTORY_PATH",
     "JOURNAL_PATH",
     "MAX_ITEMS",
@@ -18,6 +19,8 @@ __all__ = [
     "RETRY_PATH",
     "Change",
     "CreateOrder",
+    "Held",
+    "Holding",
     "Item",
     "Journal",
     "Operation",
@@ -34,6 +37,7 @@ AUDIENCE = "order"
 ORDERS_PATH = "/order"
 ORDER_PATH = "/order/<order_id>"
 HISTORY_PATH = "/order/<order_id>/history"
+HELD_PATH = "/operate/held"
 JOURNAL_PATH = "/journal"
 """Not below /order, where it would take the place of an order with this id."""
 RETRY_PATH = "/journal/<operation_id>/retry"
@@ -150,6 +154,28 @@ class Journal(msgspec.Struct, frozen=True):
     """Answer of GET /journal: the unfinished operations, oldest first."""
 
     operations: tuple[Operation, ...]
+
+
+class Holding(msgspec.Struct, frozen=True):
+    """Pieces of one good that are in orders, all orders together."""
+
+    category: str
+    code: str
+    qty: int
+
+
+class Held(msgspec.Struct, frozen=True):
+    """Answer of GET /operate/held: what orders hold, by category and code, as of `version`.
+
+    `orders` is how many there are. `settled` is false if orders were changing all the while, or have changes without an
+    outcome: `unfinished` of them. Then stock may differ from it without anything being wrong.
+    """
+
+    version: int
+    orders: int
+    unfinished: int
+    settled: bool
+    goods: tuple[Holding, ...]
 
 
 class Status(msgspec.Struct, frozen=True):

@@ -20,6 +20,7 @@ __all__ = [
     "Glance",
     "acknowledge",
     "claim",
+    "count_unfinished",
     "find",
     "find_by_key",
     "finish",
@@ -229,6 +230,11 @@ def glance(tx: Transaction, now: float, *, finished_before: float, limit: int) -
     ).rows
     backlog = Backlog(count, stuck, max(now - oldest, 0.0) if oldest is not None else 0.0)
     return Glance(bool(due), tuple(entry_id for (entry_id,) in finished), backlog)
+
+
+def count_unfinished(tx: Transaction) -> int:
+    """Return how many entries have no outcome."""
+    return int(tx.execute("SELECT COUNT(*) FROM journal WHERE finished_at IS NULL").rows[0][0])
 
 
 def unfinished(tx: Transaction, limit: int) -> list[Entry]:

@@ -26,8 +26,8 @@ from ordermgmt.order.operations import Journal, Orders
 from ordermgmt.runtime import Runtime, ServiceContext
 from ordermgmt.security.guard import Guard, Require
 from ordermgmt.security.issuers import read_issuers
-from ordermgmt.security.jwks import JwksClient, fetch_over
-from ordermgmt.security.revocation_stream import follow
+from ordermgmt.security.jwks import KEYS, JwksClient, fetch_over, jwks_meter
+from ordermgmt.security.revocation_stream import REVOCATIONS, STREAMS, follow
 from ordermgmt.security.revocations import Revocations, figures
 from ordermgmt.security.tls import Credential, PublicTls
 from ordermgmt.security.tokens import TrustedIssuer
@@ -41,8 +41,6 @@ __all__ = ["open_journal", "run"]
 
 STS_ALGORITHMS = ("ES256", "RS256")
 """What the STS signs with, whichever it is configured to: a key still has only one of them."""
-STREAMS = 2
-"""Connections for a stream of revocations: one is held, and one that was cut may still be closing."""
 GUIDE_SCOPES = (ADD_ORDER, UPDATE_ORDER, CANCEL_ORDER)
 
 
@@ -68,9 +66,9 @@ async def run(context: ServiceContext, *, task_status: trio.TaskStatus[None] = t
         database = await stack.enter_async_context(_open_database(context.database, runtime))
         # Only a file is backed up from beside the suite.
         hop = stack.enter_context(open_hops(context.data)).hop if isinstance(context.database, Path) else nullcontext
-        sts_http = await stack.enter_async_context(context.open_client("sts", endpoints.sts))
+        sts_http = await stack.enter_async_context(context.open_client("sts", endpoints.sts, KEYS))
         trusted = await _trusted_issuers(context, sts_http, stack)
-        inventory = BoundClients(context, INVENTORY, endpoints.inventory, [CHANGE_INVENTORY])
+        inventory = BoundClients(context, INVENTORY, endpoints.inventory, [CHANGE_INVENTORY], what="stock")
         background = await stack.enter_async_context(trio.open_nursery())
         await background.start(inventory.run)
         for issuer in trusted:
@@ -93,7 +91,7 @@ async def run(context: ServiceContext, *, task_status: trio.TaskStatus[None] = t
                 hop=hop,
             )
             context.readiness[context.name] = orders.unready_reason
-            context.meters[context.name] = partial(_figures, orders, followed)
+            context.measured_by(partial(_figures, orders, followed), jwks_meter(issuer.keys for issuer in trusted))
             await background.start(orders.run)
             await serve(
                 create_app(orders, Guard(Require(), verifier.verify, AUDIENCE), public_url=endpoints.order_url),
@@ -154,8 +152,8 @@ async def _trusted_issuers(context: ServiceContext, sts: HttpClient, stack: Asyn
     known = {endpoints.issuer: "the suite's own STS"}
     found = []
     if settings.trust_sts:
-        sts_mtls = await stack.enter_async_context(context.open_client("sts", endpoints.sts_mtls, limit=STREAMS))
-        stream = (sts_mtls, REVOCATIONS_PATH)
+        streams = context.open_client("sts", endpoints.sts_mtls, REVOCATIONS, limit=STREAMS)
+        stream = (await stack.enter_async_context(streams), REVOCATIONS_PATH)
         found.append(_trusted(own_issuer(endpoints.issuer), sts, endpoints.jwks_path, stream))
     if context.guide:
         known[guide_issuer().issuer] = "the guide's issuer"
@@ -169,11 +167,14 @@ async def _trusted_issuers(context: ServiceContext, sts: HttpClient, stack: Asyn
     )
     for issuer in foreign:
         tls = context.credentials.derive(partial(_public_tls, issuer.ca_file, runtime.clock))
-        http = await stack.enter_async_context(open_client(runtime.network, [issuer.keys.address], tls=tls))
+        at = issuer.keys.address
+        keys = open_client(runtime.network, [at], tls=tls, observe=context.edges.to(at.host, KEYS))
+        http = await stack.enter_async_context(keys)
         foreign_stream = None
         if issuer.revocations is not None:
             address, target = issuer.revocations
-            client = open_client(runtime.network, [address], tls=tls, limit=STREAMS)
+            observe = context.edges.to(address.host, REVOCATIONS)
+            client = open_client(runtime.network, [address], tls=tls, limit=STREAMS, observe=observe)
             foreign_stream = (await stack.enter_async_context(client), target)
         found.append(_trusted(issuer.trust, http, issuer.keys.target, foreign_stream))
     if not found:

@@ -16,6 +16,7 @@ from ordermgmt.order import changes, domain, idempotency, journal, journal_store
 from ordermgmt.order.contract import CreateOrder, UpdateOrder
 from ordermgmt.order.dispatch import Dispatcher, StockKeeper
 from ordermgmt.order.domain import Actor, StoredOrder
+from ordermgmt.order.holdings import Holdings
 from ordermgmt.order.idempotency import IdempotencyKey
 from ordermgmt.order.journal import Ask, Backlog, Entry, Plan, State
 from ordermgmt.order.settlement import Settlement
@@ -69,6 +70,7 @@ class Orders:
         hop: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
     ) -> None:
         self.journal = Journal(database)
+        self.holdings = Holdings(database)
         # Half a request's time to wait for one, so that it ends before the lease does.
         self.dispatcher = Dispatcher(stock, timeout=timeout, patience=timeout / 2, clock=clock, hop=hop)
         self._settlement = Settlement(

@@ -19,6 +19,7 @@ __all__ = [
     "delete",
     "find",
     "insert",
+    "last_version",
     "newest",
     "next_version",
     "record",
@@ -58,6 +59,12 @@ def version_of(tx: Transaction, order_id: str) -> int | None:
 def next_version(tx: Transaction) -> int:
     """Take the next version: greater than every one before it, in this order and in all others."""
     rows = tx.execute("UPDATE counters SET value = value + 1 WHERE name = 'version' RETURNING value").rows
+    return int(rows[0][0])
+
+
+def last_version(tx: Transaction) -> int:
+    """Return the version that was taken last: while it stays the same, no order changes."""
+    rows = tx.execute("SELECT value FROM counters WHERE name = 'version'").rows
     return int(rows[0][0])
 
 

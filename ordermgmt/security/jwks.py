@@ -7,7 +7,7 @@ cache: a `kid` that it does not hold is unknown, without a list of unknown ones 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from http import HTTPStatus
 from math import inf
 
@@ -19,9 +19,12 @@ from ordermgmt.security.jose_json import Refused
 from ordermgmt.security.jwk_set import MAX_DOCUMENT, read_key_set
 from ordermgmt.security.keys import VerificationKey
 from ordermgmt.telemetry.logs import get_logger
+from ordermgmt.telemetry.metrics import Figure, Meter
 
-__all__ = ["JwksClient", "JwksUnavailable", "fetch_over"]
+__all__ = ["KEYS", "JwksClient", "JwksUnavailable", "fetch_over", "jwks_meter"]
 
+KEYS = "keys"
+"""What is asked of an issuer, as the name of that edge."""
 REFRESH = 300.0
 """Seconds after which keys are fetched again, ahead of any need."""
 STALE = 600.0
@@ -59,6 +62,18 @@ class JwksClient:
         self._fetching = False
         self._wanted = trio.Event()
         self._done = trio.Event()
+
+    def figures(self) -> Sequence[Figure]:
+        """Return how old the keys are, once there are some, and how many can be used."""
+        labels = {"issuer": self._issuer}
+        usable = len(self._keys) if self._has_keys() else 0
+        figures = [Figure("ordermgmt_jwks_keys", "gauge", "Keys of the issuer that are trusted now.", usable, labels)]
+        if self._fetched_at > -inf:
+            age = trio.current_time() - self._fetched_at
+            figures.append(
+                Figure("ordermgmt_jwks_age_seconds", "gauge", "Time since the keys were fetched last.", age, labels)
+            )
+        return figures
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Keep the keys fresh until cancelled. Started at once: an issuer that is not there yet is waited for."""
@@ -142,3 +157,13 @@ def fetch_over(client: HttpClient, target: str) -> Callable[[], Awaitable[bytes]
         return answer.content
 
     return fetch
+
+
+def jwks_meter(clients: Iterable[JwksClient]) -> Meter:
+    """Return what reads the figures of all these."""
+    all_clients = tuple(clients)
+
+    async def figures() -> Sequence[Figure]:
+        return [figure for client in all_clients for figure in client.figures()]
+
+    return figures

@@ -12,8 +12,12 @@ from ordermgmt.net.outbound import HttpClient, Interrupted, Unreachable
 from ordermgmt.security.revocations import MAX_LINE, RevocationLine, Revocations
 from ordermgmt.telemetry.logs import get_logger
 
-__all__ = ["SILENCE", "follow"]
+__all__ = ["REVOCATIONS", "SILENCE", "STREAMS", "follow"]
 
+REVOCATIONS = "revocations"
+"""What is asked of an issuer, as the name of that edge."""
+STREAMS = 2
+"""Connections for a stream: one is held, and one that was cut may still be closing."""
 SILENCE = 6.0
 """Seconds without a line after which a connection is taken for dead: three heartbeats of the suite's own STS."""
 FIRST_RETRY, LAST_RETRY = 0.25, 2.0

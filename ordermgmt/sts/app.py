@@ -12,7 +12,6 @@ from ordermgmt.errors import InvalidRequest, UnsupportedMediaType
 from ordermgmt.net.app import App, json_response, new_app, read_form
 from ordermgmt.security.guard import Guard, current_principal, public, require, require_caller
 from ordermgmt.security.peer import Peer
-from ordermgmt.security.principal import Principal
 from ordermgmt.sts.browser_app import Portal, add_pages
 from ordermgmt.sts.contract import (
     GUIDE_JWKS_PATH,
@@ -27,8 +26,10 @@ from ordermgmt.sts.contract import (
     ErrorResponse,
     OAuthError,
 )
+from ordermgmt.sts.operate_app import add_operations
 from ordermgmt.sts.operations import TokenService, claims_of
 from ordermgmt.sts.revocations import RevocationFeed
+from ordermgmt.sts.signing_key import SigningKeys
 from ordermgmt.sts.token_request import TokenRequest, read_token_request
 
 __all__ = ["MAX_BODY", "create_app"]
@@ -46,6 +47,7 @@ PUBLIC = {"cache-control": "public, max-age=300"}
 def create_app(
     tokens: TokenService,
     portal: Portal,
+    keys: SigningKeys,
     documents: Mapping[str, Document],
     *,
     feed: RevocationFeed,
@@ -59,14 +61,11 @@ def create_app(
     app = new_app("sts", max_body=MAX_BODY)
     _add_token_endpoints(app, tokens)
     add_pages(app, portal)
+    add_operations(app, keys, portal.sessions)
     _add_revocations(app, feed)
     _add_documents(app, tokens, {**documents, **({} if guide_jwks is None else {GUIDE_JWKS_PATH: lambda: guide_jwks})})
     app.register_error_handler(OAuthError, _render)
-
-    async def authenticate(token: str | None, peer: Peer | None) -> Principal:  # noqa: ARG001
-        return await tokens.authenticate(token)
-
-    Guard(None, authenticate, "sts", callers=callers, bound=False).protect(app)
+    Guard(None, tokens.authenticate, "sts", callers=callers, bound=False).protect(app)
     return app
 
 

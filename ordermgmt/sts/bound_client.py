@@ -122,13 +122,20 @@ class BoundClients:
     """A service's access to another one that wants a bound token: certificate, token and connections are one value.
 
     `run` swaps it when the service gets another certificate, as soon as the token for the new one is there; what is in
-    flight ends over the old one.
+    flight ends over the old one. Its requests are measured as an edge: `what` is asked of the other service.
     """
 
     def __init__(
-        self, context: ServiceContext, audience: str, addresses: Sequence[Address], scopes: Iterable[str]
+        self,
+        context: ServiceContext,
+        audience: str,
+        addresses: Sequence[Address],
+        scopes: Iterable[str],
+        *,
+        what: str,
     ) -> None:
         self._context = context
+        self._what = what
         self._audience = audience
         self._addresses = tuple(addresses)
         self._scopes = frozenset(scopes)
@@ -179,8 +186,15 @@ class BoundClients:
         context = self._context
         network = context.runtime.network
         async with (
-            open_client(network, context.endpoints.sts_mtls, tls=side.sts) as sts_http,
-            open_client(network, self._addresses, tls=side.service) as http,
+            open_client(
+                network, context.endpoints.sts_mtls, tls=side.sts, observe=context.edges.to("sts", "token")
+            ) as sts_http,
+            open_client(
+                network,
+                self._addresses,
+                tls=side.service,
+                observe=context.edges.to(self._audience, self._what),
+            ) as http,
             trio.open_nursery() as nursery,
         ):
             token = BoundToken(StsClient(sts_http, context.name), side.credential, self._audience, self._scopes)

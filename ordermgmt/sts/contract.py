@@ -11,6 +11,7 @@ import msgspec
 
 __all__ = [
     "ACCESS_TOKEN_TYPE",
+    "AUDIENCE",
     "AUDIENCES",
     "AUTHORIZATION_CODE",
     "AUTHORIZE_PATH",
@@ -28,11 +29,16 @@ __all__ = [
     "METADATA_PATH",
     "OIDC_SCOPES",
     "OPENID_METADATA_PATH",
+    "OPERATE",
+    "OPERATE_KEYS_PATH",
+    "OPERATE_SESSIONS_PATH",
     "ORDER_SCOPES",
     "READ_REVOCATIONS",
     "REFRESH_TOKEN",
     "REVOCATIONS_PATH",
     "REVOKE_PATH",
+    "REVOKE_SESSION_PATH",
+    "ROTATE_KEYS_PATH",
     "SCOPE_WORDS",
     "SERVICE_SCOPES",
     "SESSION_COOKIE",
@@ -42,13 +48,20 @@ __all__ = [
     "USERINFO_PATH",
     "Audience",
     "ErrorResponse",
+    "KeyList",
+    "KeyStatus",
     "OAuthError",
+    "SessionList",
+    "SessionStatus",
     "TokenResponse",
     "client_subject",
     "is_opaque_token",
     "is_refresh_token",
     "service_resource",
 ]
+
+AUDIENCE = "sts"
+"""Of tokens for the token service itself: for operators."""
 
 TOKEN_PATH = "/oauth2/token"  # noqa: S105 a path
 JWKS_PATH = "/oauth2/jwks"
@@ -68,6 +81,11 @@ LOGOUT_PATH = "/logout"
 STYLE_PATH = "/style.css"
 GATEWAY_CALLBACK_PATH = "/session/callback"
 """Where the gateway, a client of this service, takes its users back."""
+
+OPERATE_KEYS_PATH = "/operate/keys"
+ROTATE_KEYS_PATH = "/operate/keys/rotate"
+OPERATE_SESSIONS_PATH = "/operate/sessions"
+REVOKE_SESSION_PATH = "/operate/sessions/<session_id>/revoke"
 
 KEY_FILE = "sts-key"
 """In the folder of the databases: what the signing keys are encrypted with, see `security/key_file.py`."""
@@ -100,7 +118,8 @@ UNSUPPORTED_GRANT_TYPE = "unsupported_grant_type"
 UNSUPPORTED_RESPONSE_TYPE = "unsupported_response_type"
 UNSUPPORTED_TOKEN_TYPE = "unsupported_token_type"  # noqa: S105 an error code (RFC 7009 section 2.2.1)
 
-ORDER_SCOPES = frozenset({"add_order", "update_order", "cancel_order", "read_all_orders", "operate"})
+OPERATE = "operate"
+ORDER_SCOPES = frozenset({"add_order", "update_order", "cancel_order", "read_all_orders", OPERATE})
 """What users, and clients for themselves, may do with orders."""
 READ_REVOCATIONS = "read_revocations"
 """What a service may do here that follows revocations. No token says it: its certificate is enough."""
@@ -116,7 +135,7 @@ SCOPE_WORDS: Mapping[str, str] = MappingProxyType(
         "update_order": "change orders",
         "cancel_order": "cancel orders",
         "read_all_orders": "see the orders of everybody",
-        "operate": "see changes of orders that are stuck, and have them tried again",
+        "operate": "watch the services, end sessions, renew the signing key, and retry changes of orders",
         "openid": "know who you are",
         "profile": "know your name",
     }
@@ -141,6 +160,8 @@ class Audience:
     """Which of `name` and `roles` it gets to see of a user, besides `preferred_username`."""
     bound: bool = False
     """Whether it takes only tokens that are bound to a certificate (RFC 8705 section 3)."""
+    exchanged: bool = False
+    """Whether it takes only tokens that a service got for one of its callers (RFC 8693)."""
 
 
 AUDIENCES: Mapping[str, Audience] = MappingProxyType(
@@ -150,6 +171,7 @@ AUDIENCES: Mapping[str, Audience] = MappingProxyType(
             Audience("gateway", ORDER_SCOPES | OIDC_SCOPES),
             Audience("order", ORDER_SCOPES, user_details=frozenset({"name", "roles"})),
             Audience("inventory", SERVICE_SCOPES, bound=True),
+            Audience(AUDIENCE, frozenset({OPERATE}), exchanged=True),
         )
     }
 )
@@ -168,6 +190,46 @@ class TokenResponse(msgspec.Struct, frozen=True, omit_defaults=True):
     issued_token_type: str = ""
     refresh_token: str = ""
     id_token: str = ""
+
+
+class KeyStatus(msgspec.Struct, frozen=True):
+    """A signing key. Its `state` is next (published), active (signs) or retiring (verifies what it signed).
+
+    `until` is when it leaves this state by schedule, null if only on command. Times are RFC 3339.
+    """
+
+    kid: str
+    algorithm: str
+    state: str
+    since: str
+    until: str | None
+
+
+class KeyList(msgspec.Struct, frozen=True):
+    """All signing keys, the oldest first."""
+
+    keys: tuple[KeyStatus, ...]
+
+
+class SessionStatus(msgspec.Struct, frozen=True):
+    """A browser in which `user` has logged in, and the clients that got tokens there. Times are RFC 3339.
+
+    `own` is the session of whoever asks.
+    """
+
+    id: str
+    user: str
+    logged_in: str
+    last_used: str
+    ends: str
+    clients: tuple[str, ...]
+    own: bool
+
+
+class SessionList(msgspec.Struct, frozen=True):
+    """Sessions that go on, the last used first; 200 at most."""
+
+    sessions: tuple[SessionStatus, ...]
 
 
 class ErrorResponse(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -179,6 +179,8 @@ def for_itself(
     """
     if target is None or target.name not in {*client.targets, client.default_audience}:
         raise OAuthError(INVALID_TARGET, "this client may not have tokens for that target")
+    if target.exchanged:
+        raise OAuthError(INVALID_TARGET, "that target takes only tokens that were exchanged")
     if target.bound and not thumbprint:
         raise OAuthError(INVALID_TARGET, "that target takes only tokens that are bound to a certificate")
     whole = Authority(

@@ -67,7 +67,7 @@ async def run(context: ServiceContext, *, task_status: trio.TaskStatus[None] = t
         )
         app, tokens = await _open_app(context, database, keys, feed)
         context.readiness[context.name] = tokens.unready_reason
-        context.meters[context.name] = partial(_figures, database, feed)
+        context.measured_by(partial(_figures, database, feed))
         async with trio.open_nursery() as background:
             await background.start(keys.run, context.bells.signing_keys)
             async with trio.open_nursery() as nursery:
@@ -141,13 +141,16 @@ async def _open_app(
         METADATA_PATH: lambda: server_metadata(*urls),
         OPENID_METADATA_PATH: lambda: openid_metadata(*urls, keys.current.algorithms),
     }
-    app = create_app(tokens, portal, documents, feed=feed, callers=context.callers, guide_jwks=_guide_jwks(context))
+    app = create_app(
+        tokens, portal, keys, documents, feed=feed, callers=context.callers, guide_jwks=_guide_jwks(context)
+    )
     return app, tokens
 
 
 def _rules(context: ServiceContext) -> Rules:
     config, domain = context.config.sts, context.config.suite.trust_domain
     public = {context.endpoints.gateway_url: "gateway", context.endpoints.order_url: "order"}
+    services = {service_resource(domain, one.name): one.name for one in AUDIENCES.values() if not one.exchanged}
     return Rules(
         issuer=context.endpoints.issuer,
         access_token_lifetime=config.access_token_lifetime,
@@ -160,7 +163,7 @@ def _rules(context: ServiceContext) -> Rules:
         refresh_token_grace=config.refresh_token_grace,
         session_idle_lifetime=config.session_idle_lifetime,
         session_lifetime=config.session_lifetime,
-        resources=public | {service_resource(domain, name): name for name in AUDIENCES},
+        resources=public | services,
     )
 
 

@@ -177,13 +177,17 @@ class Mint:
 
         `thumbprint` is of the certificate that whoever presents it has proven, or empty.
         """
-        keys = self._keys()
-        trust = TrustedIssuer(issuer, audience, algorithms=keys.algorithms, token_types=(JWT_TYP,))
         try:
-            principal = verify(token, keys.verification, trust, now, thumbprint or None)
+            principal = self.verify(token, issuer, audience, now, thumbprint)
         except Unauthenticated:
             return None
         return _authority(principal, audience, thumbprint)
+
+    def verify(self, token: str, issuer: str, audience: str, now: float, thumbprint: str = "") -> Principal:
+        """Return whom a JWT made here for `audience` proves. Raises Unauthenticated."""
+        keys = self._keys()
+        trust = TrustedIssuer(issuer, audience, algorithms=keys.algorithms, token_types=(JWT_TYP,))
+        return verify(token, keys.verification, trust, now, thumbprint or None)
 
 
 def _response(token: str, authority: Authority, now: float, issued_token_type: str = "") -> TokenResponse:

@@ -6,12 +6,22 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+import msgspec
+
 from ordermgmt.clock import Clock
 from ordermgmt.errors import Error, Unauthenticated, Unavailable
+from ordermgmt.security.peer import Peer
 from ordermgmt.security.principal import Principal
 from ordermgmt.storage import Database, Transaction
 from ordermgmt.sts import authorization_store, family_store, key_store, revocation_store, store
-from ordermgmt.sts.contract import TokenResponse, is_opaque_token, is_refresh_token
+from ordermgmt.sts.contract import (
+    AUDIENCE,
+    OIDC_SCOPES,
+    TokenResponse,
+    client_subject,
+    is_opaque_token,
+    is_refresh_token,
+)
 from ordermgmt.sts.core import Core, Snapshot
 from ordermgmt.sts.domain import Authority, profile
 from ordermgmt.sts.family import CompromisedError, Family, Presented
@@ -79,12 +89,29 @@ class TokenService:
             digest = token_digest(request.get("token"))
             await self._database.write(lambda transaction: store.remove_access_token(transaction, digest))
 
-    async def authenticate(self, token: str | None) -> Principal:
-        """Return whom an opaque token comes from. Raises Unauthenticated."""
+    async def authenticate(self, token: str | None, peer: Peer | None = None) -> Principal:
+        """Return whom a token comes from: an opaque one says who the user is, and gives nothing else here.
+
+        A JWT has to be exchanged for this very service, and come over a connection of the service that acts with it.
+        Raises Unauthenticated.
+        """
         if token is None:
             raise Unauthenticated("no-token")
         if not is_opaque_token(token):
-            raise Unauthenticated("not-opaque")
+            return await self._authenticate_exchanged(token, peer)
+        principal = await self._authenticate_opaque(token)
+        return msgspec.structs.replace(principal, scopes=principal.scopes & OIDC_SCOPES)
+
+    async def _authenticate_exchanged(self, token: str, peer: Peer | None) -> Principal:
+        principal = self._mint.verify(token, self._rules.issuer, AUDIENCE, self._clock.now())
+        if peer is None or peer.name is None or principal.actor != client_subject(peer.name):
+            raise Unauthenticated("actor-mismatch", f"token of {principal.actor!a:.80}")
+        ids = [one for one in (principal.sid, *principal.revocable_by) if one is not None]
+        if await self._database.read(partial(revocation_store.is_revoked, ids=ids)):
+            raise Unauthenticated("token-revoked")
+        return principal
+
+    async def _authenticate_opaque(self, token: str) -> Principal:
         now, digest = self._clock.now(), token_digest(token)
         found = await self._database.read(
             lambda transaction: store.find_access_token(transaction, digest, self._rules.issuer)

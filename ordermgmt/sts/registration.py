@@ -121,7 +121,7 @@ def system_clients(trust_domain: str, gateway_url: str = "") -> Mapping[str, Cli
         scopes=frozenset({"read_inventory"}),
         user_scopes=ORDER_SCOPES | OIDC_SCOPES,
         targets=frozenset({"inventory"}),
-        exchange_targets=frozenset({"order", "inventory"}),
+        exchange_targets=frozenset({"order", "inventory", "sts"}),
         default_audience="gateway",
         certificate_uri=service_resource(trust_domain, "gateway"),
         name="Order management",
@@ -155,8 +155,8 @@ def check_client(client: Client) -> None:
 
 def _objections(client: Client) -> Iterator[tuple[bool, str]]:
     with_users, uris = AUTHORIZATION_CODE in client.grants, client.redirect_uris | client.post_logout_redirect_uris
-    scopes, audience = ORDER_SCOPES | OIDC_SCOPES, AUDIENCES.get(client.default_audience)
-    targets = sorted(name for name, known in AUDIENCES.items() if not known.bound)
+    scopes = ORDER_SCOPES | OIDC_SCOPES
+    targets = sorted(name for name, known in AUDIENCES.items() if not known.bound and not known.exchanged)
     yield not is_client_id(client.id), "an id is up to 64 letters, digits, '.', '_', '@' and '-', and no service's name"
     yield not client.name.isprintable() or len(client.name) > MAX_TITLE, f"a name has {MAX_TITLE} characters at most"
     yield not client.grants, "it has no grant"
@@ -171,5 +171,5 @@ def _objections(client: Client) -> Iterator[tuple[bool, str]]:
     yield not client.scopes, "it has no scope"
     yield bool(client.scopes & OIDC_SCOPES) and not with_users, f"only {AUTHORIZATION_CODE} tells of users"
     yield not client.targets <= set(targets), f"the targets are {', '.join(targets)}"
-    yield bool(client.default_audience) and (audience is None or audience.bound), f"audiences: {', '.join(targets)}"
+    yield bool(client.default_audience) and client.default_audience not in targets, f"audiences: {', '.join(targets)}"
     yield not client.default_audience and not client.targets, "it has neither an audience nor a target"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from ordermgmt.storage import Transaction
 from ordermgmt.sts.authorization import Session
 from ordermgmt.sts.family_store import end_families_of_session
@@ -9,7 +11,58 @@ from ordermgmt.sts.registration import UserDetails
 from ordermgmt.sts.revocation_store import revoke
 from ordermgmt.sts.store import PURGE
 
-__all__ = ["add_session", "end_session", "find_session", "renew_session", "touch_session"]
+__all__ = [
+    "OpenSession",
+    "add_session",
+    "end_session",
+    "find_session",
+    "open_sessions",
+    "renew_session",
+    "touch_session",
+    "user_of",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSession:
+    """A session that goes on, and the clients that have tokens which came of it. Times are seconds since 1970."""
+
+    sid: str
+    user: str
+    auth_time: int
+    last_used_at: int
+    ends_at: int
+    clients: tuple[str, ...]
+
+
+def open_sessions(transaction: Transaction, now: int, limit: int) -> list[OpenSession]:
+    """Return up to `limit` sessions that go on, the last used first."""
+    rows = transaction.execute(
+        "SELECT sid, user_name, auth_time, last_used_at, ends_at FROM sessions"
+        " WHERE ended_at IS NULL AND ends_at > ? ORDER BY last_used_at DESC, sid LIMIT ?",
+        (now, limit),
+    ).rows
+    clients: dict[str, list[str]] = {sid: [] for sid, *_ in rows}
+    if rows:
+        places = ", ".join("?" * len(rows))
+        for sid, client in transaction.execute(
+            "SELECT DISTINCT sid, client_id FROM token_families"  # noqa: S608 - places only
+            f" WHERE ended_at IS NULL AND ends_at > ? AND sid IN ({places}) ORDER BY sid, client_id",
+            (now, *clients),
+        ).rows:
+            clients[sid].append(client)
+    return [
+        OpenSession(sid, user, auth_time, last_used_at, ends_at, tuple(clients[sid]))
+        for sid, user, auth_time, last_used_at, ends_at in rows
+    ]
+
+
+def user_of(transaction: Transaction, sid: str, now: int) -> str | None:
+    """Return whose session this is, if it goes on."""
+    rows = transaction.execute(
+        "SELECT user_name FROM sessions WHERE sid = ? AND ended_at IS NULL AND ends_at > ?", (sid, now)
+    ).rows
+    return str(rows[0][0]) if rows else None
 
 
 def find_session(transaction: Transaction, digest: str, now: int) -> Session | None:

@@ -13,9 +13,12 @@ from ordermgmt.sts import session_store, store
 from ordermgmt.sts.authorization import Session
 from ordermgmt.sts.mint import token_digest
 from ordermgmt.sts.rules import Rules
+from ordermgmt.sts.session_store import OpenSession
 
 __all__ = ["Sessions"]
 
+MAX_LISTED = 200
+"""Sessions that a list shows."""
 TOUCH = 60
 """Seconds between two notes that a session is used: a page that is looked at all day costs no write for each look."""
 
@@ -80,6 +83,26 @@ class Sessions:
             if session is not None:
                 session_store.end_session(transaction, session.sid, now)
             return session
+
+        return await self._database.write(save)
+
+    async def open_sessions(self) -> list[OpenSession]:
+        """Return the sessions that go on, the last used first, at most MAX_LISTED."""
+        now = int(self._clock.now())
+        return await self._database.read(lambda tx: session_store.open_sessions(tx, now, MAX_LISTED))
+
+    async def revoke_session(self, sid: str) -> str:
+        """End a session for its user, with all tokens that came of it, and return whose it was.
+
+        It is on disk before this returns. Raises NotFound if there is none that goes on.
+        """
+        now = int(self._clock.now())
+
+        def save(transaction: Transaction) -> str:
+            user = session_store.user_of(transaction, sid, now)
+            if user is None or not session_store.end_session(transaction, sid, now):
+                raise NotFound("no-such-session", "there is no such session, or it is over")
+            return user
 
         return await self._database.write(save)
 

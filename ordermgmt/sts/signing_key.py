@@ -153,6 +153,16 @@ class SigningKeys:
         """Return when the next key `key` begins to sign, in seconds since 1970."""
         return key.since + self._schedule.publish_ahead
 
+    def changes_at(self, key: StoredKey) -> float | None:
+        """Return when `key` leaves its state by schedule, in seconds since 1970; None if only on command."""
+        match key.state:
+            case KeyState.NEXT:
+                return self.signs_at(key)
+            case KeyState.ACTIVE:
+                return key.since + self._schedule.period if self._schedule.period else None
+            case KeyState.RETIRING:
+                return key.since + self._schedule.retain
+
     async def run(self, wanted: Bell, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Keep the keys up to date until cancelled; a ring of `wanted` asks for a next key.
 

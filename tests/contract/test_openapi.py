@@ -18,7 +18,7 @@ from ordermgmt.testing.harness import RunningSystem, running_system
 
 BOOK = {"category": "books", "code": "978-1617295959", "qty": 1}
 ORDER = {"id": "o1", "name": "One", "items": [BOOK]}
-VALUES = {"order_id": "o1", "operation_id": "none", "category": "books", "code": "978-1617295959"}
+VALUES = {"order_id": "o1", "operation_id": "none", "session_id": "none", "category": "books", "code": "978-1617295959"}
 """What stands for each parameter of a path."""
 
 
@@ -102,6 +102,11 @@ async def test_answers_are_what_it_says(spec: dict[str, Any], tmp_path: Path) ->
         ("getOrderHistory", 200),
         ("listJournal", 200),
         ("retryOperation", 404),
+        ("listHeld", 200),
+        ("listKeys", 200),
+        ("rotateKeys", 200),
+        ("listSessions", 200),
+        ("revokeSession", 404),
         ("listStock", 200),
         ("listCategory", 200),
         ("getItem", 200),

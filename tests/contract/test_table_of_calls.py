@@ -36,9 +36,10 @@ class Witness:
 
 
 async def tell_the_story(system: RunningSystem) -> list[int]:
-    """Create an order and look at the stock; return the statuses."""
+    """Create an order, watch the services, and look at the stock; return the statuses of orders and stock."""
     token = await system.token("counter-app")
     created = await system.request("gateway", "POST", "/order", token=token, json=ORDER)
+    await system.request("gateway", "GET", "/operate/status", token=await system.token("admin-app"))
     stock = await system.request("gateway", "GET", "/inventory/books")
     return [created.status, stock.status]
 
@@ -56,6 +57,7 @@ async def test_services_connect_to_what_the_table_says_and_to_all_of_it(
                 for callee, listeners in service.calls.items()
                 for listener in listeners
             }
+            | ({system.address("admin")} if service.watches else set())
             for service in SERVICES
         }
     assert {name: witness.reached for name, witness in witnesses.items()} == table

@@ -210,6 +210,7 @@ async def open_sts(
         app = create_app(
             tokens,
             portal,
+            keys,
             documents,
             feed=feed,
             callers={"order": frozenset({READ_REVOCATIONS})},

@@ -109,7 +109,7 @@ REFUSALS = [
     ("8693-2.1 other token type", GATEWAY, exchange_of("USER", requested_token_type="x"), 400, "invalid_request"),
     ("8693-2.2.2 unknown token", GATEWAY, exchange_of("oma_" + "x" * 43), 400, "invalid_request"),
     ("8693-2.2.2 rubbish", GATEWAY, exchange_of("é\x00..\ud7ff"), 400, "invalid_request"),
-    ("8693-2.2.2 unknown audience", GATEWAY, exchange_of("USER", audience="sts"), 400, "invalid_target"),
+    ("8693-2.2.2 unknown audience", GATEWAY, exchange_of("USER", audience="accounting"), 400, "invalid_target"),
     ("8693-2.2.2 audience not allowed", GATEWAY, exchange_of("USER", audience="gateway"), 400, "invalid_target"),
     ("8693-2.2.2 no audience", GATEWAY, exchange_of("USER", audience=""), 400, "invalid_target"),
     ("8693-2.2.2 audience and resource", GATEWAY, exchange_of("USER", resource=INVENTORY), 400, "invalid_target"),

@@ -23,7 +23,7 @@ def compose(deployed: Sequence[Part], config: Config, configuration: str, option
     to the file.
     """
     members = _networks(deployed, config)
-    internal = {f"{part.name}-{callee}" for part in deployed for callee in part.calls}
+    internal = _edges(deployed)
     return {
         "services": {
             part.name: _service(
@@ -40,13 +40,23 @@ def compose(deployed: Sequence[Part], config: Config, configuration: str, option
 
 def _networks(deployed: Sequence[Part], config: Config) -> dict[str, set[str]]:
     """Return the networks, each with the services in it."""
-    networks = {f"{part.name}-{callee}": {part.name, callee} for part in deployed for callee in part.calls}
+    networks = _edges(deployed)
     networks |= {f"public-{part.name}": {part.name} for part in deployed if part.public}
     if config.suite.database:
         networks[DATABASE] = {part.name for part in deployed if part.keeps_data}
     if config.order.issuers:
         networks[OUTSIDE] = {"order"}
     return networks
+
+
+def _edges(deployed: Sequence[Part]) -> dict[str, set[str]]:
+    """Return a network for each service and another one to which it connects."""
+    return {
+        f"{part.name}-{other.name}": {part.name, other.name}
+        for part in deployed
+        for other in deployed
+        if part is not other and part.ports_of(other)
+    }
 
 
 def _service(part: Part, networks: Sequence[str], config: Config, options: Options) -> dict[str, Any]:

@@ -41,7 +41,8 @@ def manifests(
     part: Part, deployed: Sequence[Part], config: Config, configuration: str, options: Options
 ) -> list[dict[str, Any]]:
     """Return the objects of one service. `configuration` is the file that `shared` holds."""
-    ports = [{"name": key.replace("_", "-"), "port": port} for key, port in part.ports.items()]
+    named = {**part.ports, "admin": ADMIN_PORT}
+    ports = [{"name": key.replace("_", "-"), "port": port} for key, port in named.items()]
     service = {"selector": labels(part.name), "ports": [{**port, "targetPort": port["name"]} for port in ports]}
     return [
         _deployment(part, config, configuration, options),

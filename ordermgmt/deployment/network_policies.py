@@ -32,17 +32,13 @@ def network_policy(part: Part, deployed: Sequence[Part], config: Config) -> dict
     Beside the table it may look up names and, if it keeps data, connect to a database; the order service reaches the
     issuers that it is configured to trust. Of those the addresses are not known here, only the ports.
     """
-    ports = {other.name: other.ports for other in deployed}
     ingress = [
-        {"from": [_pods(other.name)], "ports": _tcp(part.ports[key] for key in other.calls[part.name])}
-        for other in deployed
-        if part.name in other.calls
+        {"from": [_pods(other.name)], "ports": _tcp(ports)} for other in deployed if (ports := other.ports_of(part))
     ]
     if part.public:
         ingress.append({"ports": _tcp(part.ports[key] for key in part.public)})
     egress = [
-        {"to": [_pods(callee)], "ports": _tcp(ports[callee][key] for key in listeners)}
-        for callee, listeners in part.calls.items()
+        {"to": [_pods(other.name)], "ports": _tcp(ports)} for other in deployed if (ports := part.ports_of(other))
     ]
     egress.append({"ports": [{"protocol": protocol, "port": DNS_PORT} for protocol in ("UDP", "TCP")]})
     beyond = {DATABASE_PORT} if part.keeps_data else set()

@@ -59,8 +59,15 @@ class Part:
     calls: Mapping[str, Sequence[str]]
     public: Sequence[str]
     keeps_data: bool
+    watches: bool
+    """Whether it asks the admin listeners of all."""
     key_file: str
     """What its replicas have to share besides a database: the name of the file; empty if there is none."""
+
+    def ports_of(self, callee: Part) -> list[int]:
+        """Return the ports of `callee` to which it connects: one of its replicas, if it is the same service."""
+        called = [callee.ports[key] for key in self.calls.get(callee.name, ())]
+        return [*called, ADMIN_PORT] if self.watches else called
 
 
 def parts(services: Sequence[Service], config: Config) -> list[Part]:
@@ -72,6 +79,7 @@ def parts(services: Sequence[Service], config: Config) -> list[Part]:
             service.calls,
             service.public,
             service.keeps_data,
+            service.watches,
             f"{service.name}-key" if "key_file" in getattr(config, service.name).__struct_fields__ else "",
         )
         for service in services
@@ -98,7 +106,8 @@ def in_containers(config: Config, deployed: Sequence[Part], host: Callable[[str]
             msg = f"order.issuers[{number}].ca_file: has to be the path in the container, from / on"
             raise StartError(msg)
     password = PASSWORD_FILE if config.suite.database_password_file else ""
-    suite = replace(config.suite, data=DATA, certs=CERTIFICATES, database_password_file=password)
+    watched = tuple(format_address(Address(host(part.name), ADMIN_PORT)) for part in deployed)
+    suite = replace(config.suite, data=DATA, certs=CERTIFICATES, database_password_file=password, admin=watched)
     sections = {"admin": replace(config.admin, listen=f"0.0.0.0:{ADMIN_PORT}")}
     for part in deployed:
         section = getattr(config, part.name)

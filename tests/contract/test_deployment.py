@@ -29,12 +29,14 @@ Hop = tuple[str, str, int]
 def edges(services: tuple[Service, ...] = SERVICES) -> set[Hop]:
     """Who connects to whom at which port, by the table."""
     ports = {part.name: part.ports for part in parts(services, Config())}
-    return {
+    called = {
         (service.name, callee, ports[callee][listener])
         for service in services
         for callee, listeners in service.calls.items()
         for listener in listeners
     }
+    watched = {(service.name, other.name, 9400) for service in services if service.watches for other in services}
+    return called | watched
 
 
 def objects(options: Options | None = None) -> list[dict[str, Any]]:
@@ -99,7 +101,7 @@ def test_networks_of_the_compose_file_are_the_edges_of_the_table() -> None:
         for network in service["networks"]:
             members.setdefault(network, set()).add(name)
     internal = {frozenset(members[name]) for name, network in found["networks"].items() if network.get("internal")}
-    assert internal == {frozenset((caller, callee)) for caller, callee, _ in edges()}
+    assert internal == {frozenset((caller, callee)) for caller, callee, _ in edges() if caller != callee}
     assert [names for name, names in members.items() if not found["networks"][name]] == [{"sts"}, {"gateway"}]
 
 
@@ -201,6 +203,7 @@ def test_the_settings_arrive_as_they_were(tmp_path: Path) -> None:
     assert arrived.gateway.public_url == "https://orders.example.com"
     assert arrived.sts.public_url == "https://sts:9445"
     assert arrived.suite.sts_mtls == ("sts:9446",)
+    assert arrived.suite.admin == ("sts:9400", "inventory:9400", "order:9400", "gateway:9400")
     assert arrived.suite.names == ("localhost", "orders.example.com", "sts", "inventory", "order", "gateway")
     (map_,) = [one for one in kubernetes_files(config, Options())["shared.yaml"] if one["kind"] == "ConfigMap"]
     (tmp_path / "map.toml").write_text(map_["data"]["ordermgmt.toml"])

@@ -111,8 +111,11 @@ class Cluster:
             name: ",".join(f"{one.host}:{self.ports[name]}" for one in self.replicas[service])
             for name, service in [("sts_mtls", "sts"), *((name, name) for name in SERVICES)]
         }
+        everybody = [one.host for places in self.replicas.values() for one in places]
+        at["admin"] = ",".join(f"{host}:{self.ports['admin']}" for host in everybody)
+        edges = ("sts", "sts_mtls", "order", "inventory", "admin")
         return {
-            **{f"ORDERMGMT_SUITE_{name.upper()}": at[name] for name in ("sts", "sts_mtls", "order", "inventory")},
+            **{f"ORDERMGMT_SUITE_{name.upper()}": at[name] for name in edges},
             "ORDERMGMT_SUITE_DATABASE_PASSWORD_FILE": str(self.folder / "password"),
             "ORDERMGMT_STS_KEY_FILE": str(self.folder / "sts-key"),
             "ORDERMGMT_SUITE_DRAIN_DELAY": str(drain_delay),

@@ -62,12 +62,26 @@ def walk(visitor: Visitor) -> Iterator[str]:
     page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
     yield "new-order"
     visitor.place()
+    visitor.notices.get_by_role("button", name="What just happened?").click()
+    expect(visitor.heading("What just happened")).to_be_visible()
+    yield "what-just-happened"
+    page.keyboard.press("Escape")
     visitor.link("Change").click()
     page.get_by_label("Add an item").select_option(label=MACBOOK)
     visitor.button("Add").click()
     visitor.button("Save the changes").click()
     expect(visitor.main).to_contain_text("Changed by")
     yield "order"
+    place = page.url
+    visitor.open("/operate")
+    expect(visitor.main).to_contain_text("inventory")
+    page.wait_for_timeout(3000)  # so that there is something to draw
+    yield "operate"
+    visitor.open("/docs")
+    page.locator("#createOrder summary").click()
+    yield "api"
+    page.goto(place)
+    expect(visitor.heading("History")).to_be_visible()
 
 
 def reduced(press: Page, picture: bytes) -> bytes:

@@ -48,8 +48,9 @@ def test_no_page_has_a_barrier(visitors: Visitors, scheme: Literal["light", "dar
     look_at_the_form(admin, inspect)
     look_at_an_order(admin, inspect)
     look_at_the_token_service(admin, inspect)
+    look_at_the_api(admin, inspect)
     assert inspect.found == []
-    assert len(inspect.looked_at) == 19
+    assert len(inspect.looked_at) == 20
 
 
 def test_the_inspection_finds_barriers(visitors: Visitors) -> None:
@@ -58,6 +59,15 @@ def test_the_inspection_finds_barriers(visitors: Visitors) -> None:
     visitor.page.evaluate("document.querySelector('h1').after(document.createElement('input'))")
     inspect(visitor, "a field without a label")
     assert "label" in inspect.found[0]
+
+
+def look_at_the_api(visitor: Visitor, inspect: Check) -> None:
+    visitor.open("/docs")
+    create = visitor.page.locator("#createOrder")
+    create.locator("summary").click()
+    expect(create).to_contain_text("order-exists")
+    expect(visitor.heading("OrderItem")).to_be_visible()
+    inspect(visitor, "the API")
 
 
 def look_around_signed_out(visitor: Visitor, inspect: Check) -> None:

@@ -1,4 +1,4 @@
-"""What just happened: the drawing of a request's way. The answer is a made-up one, of the agreed form."""
+"""What just happened: the drawing of a request's way, as the gateway keeps it, and of a made-up one with more in it."""
 
 from __future__ import annotations
 
@@ -86,3 +86,16 @@ def test_nothing_is_offered_where_no_path_is_kept(visitors: Visitors) -> None:
     with alice.page.expect_response("**/api/path/*"):
         alice.order(unique("Not drawn"))
     expect(alice.button("What just happened?")).to_have_count(0)
+
+
+def test_the_way_that_the_gateway_kept_is_drawn(visitors: Visitors) -> None:
+    alice = visitors.arrive("alice")
+    alice.order(unique("Kept"))
+    alice.notices.get_by_role("button", name="What just happened?").click()
+    panel = alice.page.get_by_role("dialog", name="What just happened")
+    for way in ("Browser → Gateway", "Gateway → Token service", "Gateway → Orders", "Orders → Inventory"):
+        expect(panel.get_by_role("heading", name=way)).to_have_count(1)
+    for text in ("at+jwt", "holds order", "client:gateway", "spiffe://ordermgmt.local/inventory", "one commit on disk"):
+        expect(panel).to_contain_text(text)
+    shown = panel.inner_text()
+    assert not [prefix for prefix in ("oma_", "omr_", "eyJ") if prefix in shown]

@@ -16,7 +16,7 @@ ARGS ?=
 # Options of pytest: make test TESTS="tests/unit -k tokens"
 TESTS ?=
 
-.PHONY: setup run demo guide test test-postgres bench-tokens bench-orders bench-sts crash-test lint types format lock clean mutation stateful npm conformance dist test-browser screenshots
+.PHONY: setup run demo guide test test-postgres bench-tokens bench-orders bench-sts crash-test lint style types format lock clean mutation stateful npm conformance dist test-browser screenshots
 
 setup: $(VENV)/.dev  ## everything for work on the project
 
@@ -30,9 +30,9 @@ demo: $(VENV)/.run  ## walk the story with live tokens, against a running suite
 guide: $(VENV)/.run  ## replay the guide's exchanges, against `make run ARGS=--guide`
 	@PATH="$(CURDIR)/$(BIN):$$PATH" scripts/guide.sh
 
-test: $(VENV)/.dev  ## all checks
+test: $(VENV)/.dev  ## all checks but those that take minutes: .ci/run has these
 	@$(SAY_USER)
-	@$(MAKE) --no-print-directory -j2 lint types
+	@$(MAKE) --no-print-directory -j2 style types
 ifeq ($(TESTS),)
 	$(BIN)/pytest -n 2 --dist loadgroup -m 'not slow and not month and not serial and not browser'
 	$(BIN)/pytest -m 'serial and not slow and not month'
@@ -75,12 +75,14 @@ CRASH ?=
 crash-test: $(VENV)/.dev  ## kill services under load: nothing may be lost, and the stock is exact
 	@$(BIN)/python -m tests.crash --unfinished=20 $(CRASH)
 
+style: $(VENV)/.dev  ## style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
 # The import contracts in .importlinter run with the tests (tests/test_architecture.py).
 # flake8-async takes 2 ms a line and looks at async code alone: it is not shown what cannot hold any.
 ASYNC := \basync\b|\btrio\b|\basyncio\b|ExceptionGroup|BaseException|except\*|except:
-lint: $(VENV)/.dev  ## style, and what goes wrong in async code
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+lint: style  ## style, and what goes wrong in async code, which takes half a minute
 	$(BIN)/flake8 $$(grep -rlE --include='*.py' '$(ASYNC)' ordermgmt tests benchmarks scripts supervisor.py)
 
 types: $(VENV)/.dev  ## types, strictly

@@ -138,6 +138,7 @@ async def test_a_session_ends_with_its_user(tmp_path: Path, autojump_clock: trio
         assert (await other.get("/api/order")).status == 200
 
 
+@pytest.mark.slow
 async def test_a_session_ends_unused_and_after_a_day_of_use(tmp_path: Path, autojump_clock: trio.abc.Clock) -> None:
     async with open_shop(tmp_path, session_idle_lifetime=600, session_lifetime=3000) as system:
         used, unused = await surfer(system), await surfer(system)

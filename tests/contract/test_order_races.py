@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 import trio
 
 from ordermgmt.net.outbound import Response
@@ -57,6 +58,7 @@ async def test_of_updates_from_one_version_one_wins_and_the_others_give_back(
         assert await in_stock(system) == 10 - held
 
 
+@pytest.mark.slow
 async def test_two_hundred_buyers_of_the_last_ten_pieces(tmp_path: Path, autojump_clock: trio.abc.Clock) -> None:
     answers: list[Response] = []
     async with running_system(tmp_path) as system:

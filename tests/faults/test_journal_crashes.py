@@ -120,6 +120,7 @@ async def test_a_change_survives_a_crash(
             assert await check(system, token) == after
 
 
+@pytest.mark.slow
 async def test_a_crash_at_any_step_of_a_create(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.abc.Clock
 ) -> None:

@@ -19,6 +19,7 @@ T_STREAM = 2.0
 LOST = "revocations-not-followed"
 
 
+@pytest.mark.slow
 async def test_a_stream_is_followed_on_at_the_end_of_its_connection(
     tmp_path: Path, autojump_clock: trio.abc.Clock, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -87,6 +87,7 @@ async def test_so_is_what_came_of_a_login(how: str, tmp_path: Path, autojump_clo
         assert await status(system, "gateway", bobs) == (401 if how == "client" else 200)
 
 
+@pytest.mark.slow
 async def test_with_the_stream_cut_it_is_refused_within_a_minute_and_nobody_else_is(
     tmp_path: Path, autojump_clock: trio.abc.Clock, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -243,6 +243,7 @@ async def prepare(folder: Path) -> None:
         pass
 
 
+@pytest.mark.slow
 def test_any_history_over_http(pytestconfig: pytest.Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if pytestconfig.getoption("--database") != "sqlite":
         pytest.skip("it looks into the files")

@@ -93,6 +93,7 @@ async def test_a_session_outlives_its_access_tokens(
         assert len(set(refreshes)) == 5
 
 
+@pytest.mark.slow
 async def test_two_gateways_refresh_once(tmp_path: Path, refreshes: list[str], autojump_clock: trio.abc.Clock) -> None:
     async with running_system(tmp_path, config=config()) as system, second_gateway(system, tmp_path) as other:
         browser = await surfer(system)

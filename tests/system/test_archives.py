@@ -22,6 +22,8 @@ from tests.crash.deployment import free_ports
 from tests.system.processes import ROOT, SuiteProcess, suite, wait_until
 from tests.test_repository import read_lock
 
+pytestmark = pytest.mark.slow
+
 SERVICES = ("sts", "inventory", "order", "gateway")
 BUILD = ROOT / "scripts" / "archives" / "build.py"
 LAUNCH = ROOT / "scripts" / "archives" / "launch.py"

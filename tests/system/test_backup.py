@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 from click.testing import CliRunner, Result
 
 from ordermgmt.__main__ import main
@@ -117,6 +118,7 @@ def restore(folder: Path, *arguments: str) -> Result:
     return CliRunner().invoke(main, ["restore", *arguments], env=settings)
 
 
+@pytest.mark.slow
 def test_a_suite_at_work_is_backed_up_and_another_one_goes_on_from_there(tmp_path: Path) -> None:
     old, new, backup = tmp_path / "old", tmp_path / "new", tmp_path / "backup"
     old.mkdir()

@@ -10,6 +10,8 @@ import threading
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from tests.system.processes import ROOT, SuiteProcess, run_module, suite, wait_until
 
 BOOK = {"category": "books", "code": "978-1484220498", "qty": 1}
@@ -53,6 +55,7 @@ def pieces(running: SuiteProcess) -> int:
     return int(json.loads(body)["qty"])
 
 
+@pytest.mark.slow
 def test_orders_and_stock_agree_after_kill_9(tmp_path: Path) -> None:
     changes = {"ORDERMGMT_ORDER_INVENTORY_TIMEOUT": "2"}  # and so short leases
     with suite(tmp_path, changes=changes) as running:
@@ -78,6 +81,7 @@ def test_orders_and_stock_agree_after_kill_9(tmp_path: Path) -> None:
         assert running.stop() == 0
 
 
+@pytest.mark.slow
 def test_an_operator_sees_what_is_stuck_and_has_it_tried_again(tmp_path: Path) -> None:
     with suite(tmp_path, "--processes") as running:
         assert order(running, token(running), "1") == "201"

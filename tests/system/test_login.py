@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from urllib.parse import parse_qs, urlencode
 
+import pytest
 import trio
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
@@ -18,6 +19,7 @@ VERIFIER = "v" * 43
 BOOK = {"category": "books", "code": "978-1484220498", "qty": 1}
 
 
+@pytest.mark.slow
 def test_a_user_who_was_added_logs_in_and_is_out_when_it_is_disabled(tmp_path: Path) -> None:
     with suite(tmp_path) as running:
         password = running.command("users", "add", "carol", "--scope", "add_order", "--generate").strip()

@@ -10,6 +10,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import pytest
+
 from tests.system.processes import SuiteProcess, suite, wait_until
 
 SEEN_WITHIN = 1.0
@@ -36,6 +38,8 @@ def status(running: SuiteProcess, bearer: str) -> dict[str, Any]:
     return {service["name"]: service for service in supervisor["report"]["services"]}
 
 
+@pytest.mark.slow
+@pytest.mark.serial
 def test_a_killed_service_is_told_within_a_second(tmp_path: Path) -> None:
     with suite(tmp_path, "--processes") as running:
         bearer = token(running)

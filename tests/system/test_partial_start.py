@@ -5,6 +5,8 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 
+import pytest
+
 from tests.system.processes import suite
 
 
@@ -18,6 +20,7 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
+@pytest.mark.slow
 def test_the_story_works_across_two_processes(tmp_path: Path) -> None:
     back, front = tmp_path / "back", tmp_path / "front"
     back.mkdir()

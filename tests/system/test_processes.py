@@ -10,6 +10,8 @@ import ssl
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.system.processes import (
     PATIENCE,
     SuiteProcess,
@@ -65,6 +67,7 @@ def events(log: str, event: str) -> list[str]:
     return re.findall(rf"(?m)^\S+ info (\w+) {event}$", log)
 
 
+@pytest.mark.slow
 def test_one_that_is_killed_comes_back_and_the_others_never_notice(tmp_path: Path) -> None:
     with suite(tmp_path, "--processes") as running:
         before = pids(running)
@@ -126,6 +129,7 @@ def test_a_terminals_ctrl_c_drains_and_the_second_one_ends_at_once(tmp_path: Pat
     assert "Traceback" not in running.log
 
 
+@pytest.mark.slow
 def test_one_that_keeps_crashing_ends_the_suite(tmp_path: Path) -> None:
     with suite(tmp_path, "--processes", "sts") as running:
         killed: set[int] = set()
@@ -148,6 +152,7 @@ def test_one_that_keeps_crashing_ends_the_suite(tmp_path: Path) -> None:
     assert not any(map(is_running, killed))
 
 
+@pytest.mark.slow
 def test_the_guide_is_replayed(tmp_path: Path) -> None:
     with suite(tmp_path, "--guide", "--processes") as running:
         done = running.script("guide.sh", running.url("order"))

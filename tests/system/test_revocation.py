@@ -164,6 +164,7 @@ def in_flight(world: World) -> dict[str, float]:
     return {"in flight": max((at for at, status in seen["gateway"] if status == 200), default=ended_at) - ended_at}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [(), ("--processes",)], ids=["one process", "processes"])
 def test_with_the_stream_what_is_revoked_is_over_within_two_seconds(
     arguments: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]

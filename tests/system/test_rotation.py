@@ -14,6 +14,8 @@ from cryptography import x509
 
 from tests.system.processes import PATIENCE, SuiteProcess, connect, run_module, suite, wait_until
 
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("rotation")]
+
 NOTICED = 1.0
 """Seconds within which a running suite notices what a command did."""
 

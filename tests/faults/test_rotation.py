@@ -25,6 +25,7 @@ from ordermgmt.net import Address, Binding, Network
 from ordermgmt.order import settlement
 from ordermgmt.pki import files as pki
 from ordermgmt.security import revocation_stream
+from ordermgmt.security import revocations as known_revocations
 from ordermgmt.security.jwks import REFRESH, STALE
 from ordermgmt.security.pem import read_certificates
 from ordermgmt.sts import revocations, signing_key
@@ -196,6 +197,7 @@ async def live(folder: Path, pace: Pace, monkeypatch: pytest.MonkeyPatch) -> See
     monkeypatch.setattr(revocations, "POLL", pace.look)
     monkeypatch.setattr(revocations, "HEARTBEAT", 3 * pace.look)
     monkeypatch.setattr(revocation_stream, "SILENCE", 9 * pace.look)
+    monkeypatch.setattr(known_revocations, "CLOSED_AFTER", 12 * pace.look)
     bombs = [arm(name, monkeypatch) for name in ("sts", "inventory", "order", "gateway")]
     network, seen, chance = MemoryNetwork(), Seen(), Random(4)  # noqa: S311 - a test repeats
     gate = Rarely(network)

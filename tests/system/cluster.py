@@ -118,6 +118,7 @@ class Cluster:
             **{f"ORDERMGMT_SUITE_{name.upper()}": at[name] for name in edges},
             "ORDERMGMT_SUITE_DATABASE_PASSWORD_FILE": str(self.folder / "password"),
             "ORDERMGMT_STS_KEY_FILE": str(self.folder / "sts-key"),
+            "ORDERMGMT_GATEWAY_KEY_FILE": str(self.folder / "gateway-key"),
             "ORDERMGMT_SUITE_DRAIN_DELAY": str(drain_delay),
             # what is left by who was killed is taken up after 1.5 of it
             "ORDERMGMT_ORDER_INVENTORY_TIMEOUT": "2",
@@ -135,8 +136,9 @@ class Cluster:
                 (secret / name).write_bytes((authority / name).read_bytes())
                 (secret / name).chmod(0o400)
         (self.folder / "password").write_text("nobody asks for it\n")
-        (self.folder / "sts-key").write_bytes(base64.b64encode(secrets.token_bytes(32)) + b"\n")
-        (self.folder / "sts-key").chmod(0o400)
+        for name in ("sts-key", "gateway-key"):
+            (self.folder / name).write_bytes(base64.b64encode(secrets.token_bytes(32)) + b"\n")
+            (self.folder / name).chmod(0o400)
         configuration = self._objects("shared.yaml")["ConfigMap"]["data"][Path(CONFIGURATION).name]
         (self.folder / "ordermgmt.toml").write_text(configuration)
 

@@ -16,7 +16,7 @@ ARGS ?=
 # Options of pytest: make test TESTS="tests/unit -k tokens"
 TESTS ?=
 
-.PHONY: setup run demo guide test test-postgres bench-tokens bench-orders bench-sts crash-test lint style types format lock clean mutation stateful npm conformance dist test-browser screenshots
+.PHONY: setup run demo guide test test-postgres bench bench-calls bench-tokens bench-orders bench-sts profile crash-test lint style types format lock clean mutation stateful npm conformance dist test-browser screenshots
 
 setup: $(VENV)/.dev  ## everything for work on the project
 
@@ -70,6 +70,25 @@ bench-orders: $(VENV)/.dev  ## what an order costs; writes docs/performance-orde
 bench-sts: $(VENV)/.dev  ## what a token costs, by grant
 	$(BIN)/python -m benchmarks.sts
 
+# make bench BENCH=--quick takes three minutes; python -m benchmarks.performance --help tells the rest.
+BENCH ?=
+bench: $(VENV)/.dev $(VENV)-bench/.bench  ## this suite beside a peer; the whole of it writes docs/performance.md
+	$(BIN)/python -m benchmarks.performance $(BENCH)
+
+# make profile PROFILE="get --connections=1 --service=gateway"
+PROFILE ?= create
+profile: $(VENV)/.dev $(VENV)-bench/.bench  ## where the time of one service goes, as a flame graph
+	$(BIN)/python -m benchmarks.profile $(PROFILE)
+
+bench-calls: $(VENV)/.dev  ## function calls per request, which no other work of the machine changes
+	$(BIN)/python -m benchmarks.calls
+
+$(VENV)-bench/.bench: requirements/bench.txt $(VENV)/pyvenv.cfg
+	$(BIN)/python -m venv $(VENV)-bench
+	$(if $(UV),uv pip install --quiet --python $(VENV)-bench/bin/python,$(VENV)-bench/bin/python -m pip install --quiet) \
+		--require-hashes --requirement $<
+	@touch $@
+
 # make crash-test CRASH="--database=postgres --kills=20"; python -m tests.crash --help tells the rest.
 CRASH ?=
 crash-test: $(VENV)/.dev  ## kill services under load: nothing may be lost, and the stock is exact
@@ -99,7 +118,7 @@ format: $(VENV)/.dev  ## let ruff write the files
 	$(BIN)/ruff check --fix .
 
 clean:  ## what was installed and cached; certs/ and var/ are data and stay
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-bench build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Newer versions: make lock LOCK=--upgrade
@@ -118,6 +137,8 @@ lock:  ## requirements/*.txt from pyproject.toml (needs uv)
 	$(COMPILE) --extra postgres --constraints requirements/run.txt --output-file requirements/dist.txt
 	$(COMPILE) --extra postgres --group build --group dist --group test --group lint \
 		--constraints requirements/run.txt --constraints requirements/dist.txt --output-file requirements/dev.txt
+	uv pip compile --no-config --quiet --universal --python-version 3.11 --generate-hashes \
+		--custom-compile-command "make lock" $(LOCK) --group bench --output-file requirements/bench.txt
 
 # One stamp per set of packages: a second `make run` looks at a few dates and starts.
 $(VENV)/.%: requirements/%.txt $(VENV)/pyvenv.cfg pyproject.toml

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
+from benchmarks.svg import document, line, rect, text
+
 __all__ = ["Level", "Round", "write_report"]
 
 TITLES = {"sqlite": "SQLite", "postgres": "PostgreSQL"}
@@ -114,8 +116,8 @@ def plot(found: Mapping[str, Sequence[Level]]) -> str:
 
     parts = []
     for tick in range(0, top + 1, step):
-        parts.append(_line(LEFT, y(tick), WIDTH, y(tick), "#ccc"))
-        parts.append(_text(LEFT - 8, y(tick) + 4, str(tick), "end"))
+        parts.append(line(LEFT, y(tick), WIDTH, y(tick), "#ccc"))
+        parts.append(text(LEFT - 8, y(tick) + 4, str(tick), "end"))
     clients = [level.clients for level in next(iter(found.values()))]
     slot = (WIDTH - LEFT) / len(clients)
     bar = slot * 0.7 / len(found)
@@ -123,25 +125,13 @@ def plot(found: Mapping[str, Sequence[Level]]) -> str:
         for number, level in enumerate(levels):
             low, middle, high = level.spread
             x = LEFT + slot * number + slot * 0.15 + bar * place
-            parts.append(
-                f'<rect x="{x:.1f}" y="{y(middle):.1f}" width="{bar * 0.92:.1f}" height="{y(0) - y(middle):.1f}"'
-                f' fill="{COLOURS[database]}"/>'
-            )
+            parts.append(rect(x, y(middle), bar * 0.92, y(0) - y(middle), COLOURS[database]))
             centre = x + bar * 0.46
-            parts.append(_line(centre, y(low), centre, y(high), "#222"))
-            parts.append(_text(centre, y(high) - 5, f"{middle:.0f}", "middle"))
-        parts.append(f'<rect x="{LEFT + 8 + 110 * place}" y="6" width="12" height="12" fill="{COLOURS[database]}"/>')
-        parts.append(_text(LEFT + 26 + 110 * place, 16, TITLES[database], "start"))
+            parts.append(line(centre, y(low), centre, y(high), "#222"))
+            parts.append(text(centre, y(high) - 5, f"{middle:.0f}", "middle"))
+        parts.append(rect(LEFT + 8 + 110 * place, 6, 12, 12, COLOURS[database]))
+        parts.append(text(LEFT + 26 + 110 * place, 16, TITLES[database], "start"))
     for number, count in enumerate(clients):
-        parts.append(_text(LEFT + slot * (number + 0.5), HEIGHT - 20, f"{count} client{'s' * (count > 1)}", "middle"))
-    parts.append(_text(WIDTH, 16, "orders per second", "end"))
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif"'
-    return head + ' font-size="12">\n<rect width="100%" height="100%" fill="#fff"/>\n' + "\n".join(parts) + "\n</svg>\n"
-
-
-def _line(x1: float, y1: float, x2: float, y2: float, colour: str) -> str:
-    return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{colour}"/>'
-
-
-def _text(x: float, y: float, text: str, anchor: str) -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{text}</text>'
+        parts.append(text(LEFT + slot * (number + 0.5), HEIGHT - 20, f"{count} client{'s' * (count > 1)}", "middle"))
+    parts.append(text(WIDTH, 16, "orders per second", "end"))
+    return document(WIDTH, HEIGHT, parts)

@@ -15,7 +15,7 @@ from ordermgmt.config import Config
 from ordermgmt.ids import Entropy
 from ordermgmt.net import Address, Binding, Network
 from ordermgmt.net.limits import Limits
-from ordermgmt.net.outbound import HttpClient, open_client
+from ordermgmt.net.outbound import HttpClient, open_suite_client
 from ordermgmt.security.credentials import Credentials
 from ordermgmt.security.peer import Peer, identify
 from ordermgmt.security.tls import client_tls, server_context
@@ -103,7 +103,7 @@ class ServiceContext:
         clock = self.runtime.clock
         tls = self.credentials.derive(lambda credential: client_tls(credential, expected=service, clock=clock))
         observe = self.edges.to(service, what)
-        return open_client(self.runtime.network, addresses, tls=tls, limit=limit, observe=observe)
+        return open_suite_client(self.runtime.network, addresses, tls=tls, limit=limit, observe=observe)
 
     def listener_tls(
         self, *, client_certificates: bool = False, alpn: Sequence[str] = ("http/1.1",)

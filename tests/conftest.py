@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ordermgmt.net import short_cut
 from ordermgmt.storage import Location, PostgresSchema
 from ordermgmt.testing import harness
 from tests import postgres_setup
@@ -31,6 +32,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=1,
         help="try so many times as many histories, others in every run (default: the same few)",
     )
+    parser.addoption("--long-way", action="store_true", help="have every request go through the framework")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    short_cut.ENABLED = not config.getoption("--long-way")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -17,11 +17,13 @@ ROOT = Path(__file__).parent.parent
 LOCKS = {"run.txt": ["build"], "dist.txt": [], "dev.txt": ["build", "dist", "test", "lint"]}
 """Each lock, and the dependency groups that it holds besides the project's own dependencies."""
 
+ALL_LOCKS = (*LOCKS, "bench.txt")
+
 LOCK_LINE = re.compile(
     r"""
     (?: \s*\#\ (?!.*(?://|\s/))[\w\ .:()/-]+                        # a remark, without addresses and absolute paths
       | (?P<name>[a-z0-9][a-z0-9-]*)==(?P<version>[0-9][^\s;]*)     # one exact version
-        (?:\ ;\ [a-z_]+\ [<>=!]+\ '[^'/:]+')*\ \\
+        (?:\ (?:;|and)\ [a-z_]+\ [<>=!]+\ '[^'/:]+')*\ \\
       | \ {4}--hash=sha256:[0-9a-f]{64}(?:\ \\)?
     )""",
     re.VERBOSE,
@@ -53,7 +55,7 @@ def requirements(groups: list[str]) -> list[Requirement]:
     return [Requirement(text) for text in texts]
 
 
-@pytest.mark.parametrize("name", LOCKS)
+@pytest.mark.parametrize("name", ALL_LOCKS)
 def test_lock_holds_exact_versions_and_hashes_and_no_addresses(name: str) -> None:
     versions, strange = read_lock(name)
     assert strange == []

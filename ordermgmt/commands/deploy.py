@@ -24,7 +24,7 @@ __all__ = ["deploy", "kubernetes_files"]
 
 NOTICED = 5.0
 """Seconds of `suite.drain_delay` unless configured: by then a cluster's balancers have noticed. It is longer than our
-own clients keep an idle connection (`pools.KEEP_ALIVE`)."""
+own clients keep an idle connection (`exchange.KEEP_ALIVE`)."""
 
 DEFAULTS = Options()
 Command = Callable[..., None]

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 
 from quart import Response, g, request
 
 from ordermgmt.errors import InvalidRequest, NotFound
+from ordermgmt.gateway import operations
 from ordermgmt.gateway.browser import add_browser_routes, current_session
-from ordermgmt.gateway.contract import API_PREFIX, PATH_PATH, ROUTES, Route
+from ordermgmt.gateway.contract import API_PREFIX, FORWARDED_HEADERS, PATH_PATH, ROUTES, Route
 from ordermgmt.gateway.operate_app import add_operate_routes
-from ordermgmt.gateway.operations import Answer, Forwarder, Request
+from ordermgmt.gateway.operations import Forwarder, Request
 from ordermgmt.gateway.portal import Portal
 from ordermgmt.gateway.watch import Watch
 from ordermgmt.ids import is_order_id
 from ordermgmt.inventory.contract import is_name
-from ordermgmt.net.app import App, new_app, read_body
+from ordermgmt.net.app import new_app
+from ordermgmt.net.call import Answer, Call, Endpoint
+from ordermgmt.net.limits import MAX_BODY
+from ordermgmt.net.short_cut import ShortCut, view_of
 from ordermgmt.security.bearer import bearer_token
 from ordermgmt.security.guard import Guard, public, require, require_session
 from ordermgmt.sts.contract import OPERATE
@@ -24,7 +28,8 @@ from ordermgmt.sts.contract import OPERATE
 __all__ = ["create_app"]
 
 MAX_QUERY = 2048
-_PARAMETERS: dict[str, Callable[[str], bool]] = {
+_FORWARDED = [(name, name.encode()) for name in FORWARDED_HEADERS]
+_PARAMETERS: Mapping[str, Callable[[str], bool]] = {
     "order_id": is_order_id,
     "operation_id": is_order_id,
     "session_id": is_order_id,
@@ -32,18 +37,20 @@ _PARAMETERS: dict[str, Callable[[str], bool]] = {
     "code": is_name,
 }
 
-Forward = Callable[[Request], Awaitable[Answer]]
-Token = Callable[[], str | None]
+Forward = Callable[[Request], Awaitable[operations.Answer]]
+Token = Callable[[Call], str | None]
 
 
-def create_app(forwarder: Forwarder, portal: Portal, watch: Watch, guard: Guard) -> App:
+def create_app(forwarder: Forwarder, portal: Portal, watch: Watch, guard: Guard) -> ShortCut:
     """Make the application. What is behind it decides who may do what; the gateway only demands a good token.
 
-    Behind `API_PREFIX` it demands a session instead, of every route.
+    Behind `API_PREFIX` it demands a session instead, of every route. What is for browsers goes the long way: rules of
+    theirs hold for all of it, and are kept there.
     """
     app = new_app("gateway")
+    short_cut = ShortCut(app, guard, max_body=MAX_BODY)
 
-    async def forward_of_session(asked: Request) -> Answer:
+    async def forward_of_session(asked: Request) -> operations.Answer:
         session = current_session()
         if asked.route.watched:
             return await portal.api.forward(asked, session)
@@ -61,59 +68,57 @@ def create_app(forwarder: Forwarder, portal: Portal, watch: Watch, guard: Guard)
             (route.public, public, _no_token),
         ):
             if methods:
-                name = f"{'public' if policy is public else 'authenticated'} {route.path}"
-                app.add_url_rule(route.path, name, policy(_view(forwarder.forward, route, token)), methods=methods)
-        view = require_session()(_view(forward_of_session, route, _no_token))
+                endpoint = policy(_endpoint(forwarder.forward, route, token))
+                short_cut.route(route.path, *methods)(endpoint)
+        view = require_session()(view_of(_endpoint(forward_of_session, route, _no_token)))
         app.add_url_rule(f"{API_PREFIX}{route.path}", f"session {route.path}", view, methods=route.methods)
     app.add_url_rule(PATH_PATH, "path", require_session()(what_just_happened), methods=["GET"])
-    add_operate_routes(app, watch, "", require(OPERATE), forwarder.forward, _sent_token)
-    add_operate_routes(app, watch, API_PREFIX, require_session(OPERATE), forward_of_session, _no_token)
+    add_operate_routes(app, watch, "", require(OPERATE), forwarder.forward, _token_of_request)
+    add_operate_routes(app, watch, API_PREFIX, require_session(OPERATE), forward_of_session, lambda: None)
     add_browser_routes(app, portal)
     guard.protect(app)
-    return app
+    return short_cut
 
 
-def _sent_token() -> str | None:
+def _sent_token(call: Call) -> str | None:
+    return bearer_token(call.values(b"authorization"))
+
+
+def _token_of_request() -> str | None:
     return bearer_token(request.headers.getlist("authorization"))
 
 
-def _no_token() -> str | None:
+def _no_token(_: Call) -> str | None:
     return None
 
 
-def _view(forward: Forward, route: Route, token: Token) -> Callable[..., Awaitable[Response]]:
-    async def view(**parameters: str) -> Response:
+def _endpoint(forward: Forward, route: Route, token: Token) -> Endpoint:
+    async def endpoint(call: Call) -> Answer:
         answer = await forward(
             Request(
                 route=route,
-                method=request.method,
-                target=_target(route, parameters),
-                headers={name.lower(): ", ".join(request.headers.getlist(name)) for name, _ in request.headers},
-                content=await read_body(),
-                subject_token=token(),
+                method=call.method,
+                target=_target(route, call),
+                headers={name: ", ".join(values) for name, raw in _FORWARDED if (values := call.values(raw))},
+                content=await call.read(),
+                subject_token=token(call),
             )
         )
-        response = Response(answer.content, answer.status, dict(answer.headers))
-        if "content-type" not in answer.headers:
-            del response.headers["content-type"]
-        if not answer.content and (request.method == "HEAD" or answer.status == HTTPStatus.NOT_MODIFIED):
-            # A length here would have to be that of the GET (RFC 9110 section 8.6).
-            del response.headers["content-length"]
-        return response
+        bare = not answer.content and (call.method == "HEAD" or answer.status == HTTPStatus.NOT_MODIFIED)
+        return Answer(answer.status, list(answer.headers.items()), None if bare else answer.content)
 
-    return view
+    return endpoint
 
 
-def _target(route: Route, parameters: dict[str, str]) -> str:
+def _target(route: Route, call: Call) -> str:
     """Build path and query from the route and checked names: no text of the client's can lead elsewhere."""
     path = route.path
-    for name, value in parameters.items():
+    for name, value in call.parameters.items():
         if not _PARAMETERS[name](value):
-            raise NotFound("no-such-path", f"there is nothing at {request.path}")
+            raise NotFound("no-such-path", f"there is nothing at {call.path}")
         path = path.replace(f"<{name}>", value)
-    query: bytes = request.query_string
-    if not query:
+    if not call.query:
         return path
-    if len(query) > MAX_QUERY:
+    if len(call.query) > MAX_QUERY:
         raise InvalidRequest("query-too-long", f"the query is over {MAX_QUERY} bytes")
-    return f"{path}?{query.decode('ascii')}"
+    return f"{path}?{call.query.decode('ascii')}"

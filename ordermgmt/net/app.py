@@ -14,10 +14,11 @@ from werkzeug.exceptions import MethodNotAllowed as WerkzeugMethodNotAllowed
 
 from ordermgmt import errors
 from ordermgmt.net import problem
+from ordermgmt.net.call import Answer, decode_json, require_json
 from ordermgmt.net.limits import MAX_BODY
 from ordermgmt.telemetry.logs import get_logger
 
-__all__ = ["App", "json_response", "new_app", "one_error", "read_body", "read_form", "read_json"]
+__all__ = ["App", "json_response", "new_app", "one_error", "read_body", "read_form", "read_json", "render_failure"]
 
 T = TypeVar("T")
 
@@ -46,13 +47,8 @@ async def read_json(kind: type[T]) -> T:
 
     Raises UnsupportedMediaType, InvalidRequest naming the member that is wrong, or ContentTooLarge.
     """
-    if request.mimetype != "application/json":
-        raise errors.UnsupportedMediaType("not-json", "the body must be application/json")
-    body = await read_body()
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise errors.InvalidRequest("invalid-body", str(error)) from error
+    require_json(request.headers.getlist("content-type"))
+    return decode_json(await read_body(), kind)
 
 
 async def read_form() -> list[tuple[str, str]]:
@@ -106,15 +102,21 @@ class App(QuartTrio):
         """Render any exception as an answer; what is not an error of ours is logged and becomes a 500."""
         if isinstance(error, HTTPException):
             error = _from_werkzeug(error)
-        elif not isinstance(error, errors.Error):
-            self._log.error("request-failed", exc_info=error, method=request.method, path=request.path)
-            error = errors.Internal("internal-error")
-        status, headers, body = problem.render(error)
-        return Response(body, status, dict(headers))
+        answer = render_failure(self.name, error, request.method, request.path)
+        return Response(answer.content or b"", answer.status, dict(answer.headers))
 
     @property
     def _log(self) -> Any:
         return get_logger(self.name)
+
+
+def render_failure(name: str, error: BaseException, method: str, path: str) -> Answer:
+    """Render any exception as an answer of `name`; what is not an error of ours is logged and becomes a 500."""
+    if not isinstance(error, errors.Error):
+        get_logger(name).error("request-failed", exc_info=error, method=method, path=path)
+        error = errors.Internal("internal-error")
+    status, headers, body = problem.render(error)
+    return Answer(status, [field for field in headers if field[0] != "content-length"], body)
 
 
 def _from_werkzeug(error: HTTPException) -> errors.Error:

@@ -9,9 +9,13 @@ import trio
 from hypercorn.config import Config
 from hypercorn.typing import AppWrapper, ASGIReceiveEvent, ASGISendEvent, Scope
 
+from ordermgmt.errors import ContentTooLarge
 from ordermgmt.telemetry.logs import get_logger
 
-__all__ = ["AppTasks"]
+__all__ = ["INBOX", "AppTasks", "Inbox"]
+
+INBOX = "ordermgmt.inbox"
+"""Extension of the ASGI scope: the `Inbox` of the request, for who knows it."""
 
 Send = Callable[[ASGISendEvent | None], Awaitable[None]]
 
@@ -32,12 +36,14 @@ class AppTasks:
         self, app: AppWrapper, _: Config, scope: Scope, send: Send
     ) -> Callable[[ASGIReceiveEvent], Awaitable[None]]:
         """Start the application on one request; return where its events go."""
-        inbox = _Inbox()
+        inbox = Inbox()
+        http: Any = scope
+        http["extensions"][INBOX] = inbox
         self.running += 1
         self._nursery.start_soon(self._run, app, scope, inbox, send)
         return inbox.put
 
-    async def _run(self, app: AppWrapper, scope: Scope, inbox: _Inbox, send: Send) -> None:
+    async def _run(self, app: AppWrapper, scope: Scope, inbox: Inbox, send: Send) -> None:
         try:
             await app(scope, inbox.receive, send, _no_threads, _no_threads)
         except* Exception:  # noqa: BLE001 - a fault of the application is an answer of 500, not the end of the connection
@@ -52,7 +58,7 @@ class AppTasks:
         self._nursery.start_soon(function, *arguments)
 
 
-class _Inbox:
+class Inbox:
     """The events of one request. Parts of a body that were not asked for yet become one."""
 
     def __init__(self) -> None:
@@ -61,17 +67,42 @@ class _Inbox:
         self._news = False
         self._gone = False
         self._changed = trio.Event()
+        self._waiting: trio.CancelScope | None = None
+
+    def when_gone(self, scope: trio.CancelScope) -> None:
+        """Cancel `scope` when the client is gone, or at once if it is."""
+        self._waiting = scope
+        if self._gone:
+            scope.cancel()
+
+    async def read(self, limit: int) -> bytes:
+        """Return the whole body. Raises ContentTooLarge.
+
+        It does not return when the client is gone: see `when_gone`.
+        """
+        while not self._complete or self._gone:
+            self._changed = trio.Event()
+            await self._changed.wait()
+            if len(self._body) > limit:
+                break
+        if len(self._body) > limit:
+            raise ContentTooLarge("content-too-large", "the body is over the limit")
+        return bytes(self._body)
 
     async def put(self, event: ASGIReceiveEvent) -> None:
+        """Take an event for the application."""
         if event["type"] == "http.request":
             self._body += event["body"]
             self._complete = not event["more_body"]
             self._news = True
         else:
             self._gone = True
+            if self._waiting is not None:
+                self._waiting.cancel()
         self._changed.set()
 
     async def receive(self) -> ASGIReceiveEvent:
+        """Give the application its next event."""
         await trio.lowlevel.checkpoint()
         while not (self._news or self._gone):
             self._changed = trio.Event()

@@ -25,6 +25,7 @@ from ordermgmt.net.http2 import Http2
 from ordermgmt.net.limits import Limits
 from ordermgmt.net.outgoing import Outgoing
 from ordermgmt.net.tls_seam import PeerRefused
+from ordermgmt.net.tls_stream import TlsStream
 from ordermgmt.telemetry.logs import get_logger
 
 __all__ = ["Connection", "Identify", "Limits", "Shared", "remote_host"]
@@ -96,6 +97,7 @@ class Connection:
         self._reading = trio.CancelScope()
         self._receiving = trio.CancelScope()
         self._deadline = self._accepted + self._limits.header
+        self._waiting = False
         self._cut = False
         self._linger = False
         self._protocol: HttpProtocol | None = None
@@ -154,7 +156,7 @@ class Connection:
     async def _handshake(self) -> bytes | None:
         if self._shared.tls is None:
             return None
-        self._stream = trio.SSLStream(self._transport, self._shared.tls(), server_side=True, https_compatible=True)
+        self._stream = TlsStream(self._transport, self._shared.tls(), server_side=True)
         with trio.fail_at(self._accepted + self._limits.handshake):
             await self._stream.do_handshake()
         certificate: bytes | None = self._stream.getpeercert(binary_form=True)
@@ -177,20 +179,25 @@ class Connection:
                 self._end()
 
         client, server = _address(self._transport, "getpeername"), _address(self._transport, "getsockname")
-        arguments: Any = (shared.app, shared.config, shared.context, tasks)
-        ends: Any = (shared.tls is not None, client, server)
+        arguments: Any = (shared.app, shared.config, shared.context, tasks, shared.tls is not None, client, server)
+
+        def make_stream(*to: Any) -> HTTPStream:
+            return HTTPStream(*arguments, *to)
+
         bounds: Any = {"limits": self._limits, "wait_for": self._wait_for, "must_close": self._must_close}
         if shared.tls is not None and self._stream.selected_alpn_protocol() == "h2":
-            return Http2(lambda *to: HTTPStream(*arguments, *ends, *to), shared.config, tasks, state, send, **bounds)
-        return Http1(*arguments, state, *ends, send, **bounds)
+            return Http2(make_stream, shared.config, tasks, state, send, **bounds)
+        return Http1(make_stream, state, send, **bounds)
 
     async def _read(self, protocol: HttpProtocol) -> None:
         with self._reading:
             while True:
                 with trio.CancelScope(deadline=self._deadline) as self._receiving:
+                    self._waiting = True
                     data = await self._stream.receive_some(RECEIVE_SIZE)
                     if not data:
                         return
+                self._waiting = False
                 if self._receiving.cancelled_caught:
                     await protocol.expired()
                 else:
@@ -199,7 +206,9 @@ class Connection:
 
     def _wait_for(self, seconds: float) -> None:
         """Move the time at which the client has taken too long."""
-        self._deadline = self._receiving.deadline = trio.current_time() + seconds
+        self._deadline = trio.current_time() + seconds
+        if self._waiting:
+            self._receiving.deadline = self._deadline
 
     def _end(self) -> None:
         """Read no more; what is to be sent is sent."""

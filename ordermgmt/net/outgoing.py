@@ -58,10 +58,13 @@ class Outgoing:
                     continue
                 data = bytes(self._waiting[:SEND_SIZE])
                 del self._waiting[:SEND_SIZE]
-                with trio.fail_after(self._seconds):
+                with trio.CancelScope(deadline=trio.current_time() + self._seconds) as patience:
                     await self._send_all(data)
+                if patience.cancelled_caught:
+                    self._broken()
+                    return
                 self._drained.unpark_all()
-        except (trio.TooSlowError, trio.BrokenResourceError, trio.ClosedResourceError):
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
             self._broken()
         finally:
             # However it ends: who waits for room may be a task that does not end with the connection.

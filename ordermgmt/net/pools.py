@@ -1,4 +1,4 @@
-"""Connections of an outbound client: one pool for each way to prove who we are, the last one in use.
+"""Connections to servers that are not ours: those of httpx, one pool for each way to prove who we are.
 
 A pool belongs to the certificate that its connections present. When that changes there is a new pool, and the old one
 is closed when its last request is done.
@@ -7,8 +7,9 @@ is closed when its last request is done.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpcore
@@ -16,25 +17,15 @@ import httpx
 import trio
 
 from ordermgmt.net.dial import Backend
-from ordermgmt.net.network import Network
+from ordermgmt.net.exchange import KEEP_ALIVE, Interrupted, Message, Response, TooLong, Unreachable
+from ordermgmt.net.lines import Lines
+from ordermgmt.net.network import Address, Network, format_address
 from ordermgmt.net.tls_seam import ClientTls
 
-__all__ = ["Interrupted", "Pools", "Unreachable", "open_pools"]
+__all__ = ["Pools", "open_pools"]
 
 CLOSE = 2.0
 """Seconds that closing a pool may take: its connections are cut, which waits for nobody."""
-
-KEEP_ALIVE = 4.0
-"""Seconds that an idle connection is kept. A server that drains tells who uses its connection in its drain delay; where
-that is longer, nobody sends a request over one that it closes in the same moment."""
-
-
-class Unreachable(Exception):
-    """The request surely never left this process."""
-
-
-class Interrupted(Exception):
-    """The request may have arrived, and its answer did not."""
 
 
 @dataclass(slots=True)
@@ -43,9 +34,14 @@ class _Pool:
     client: httpx.AsyncClient
     requests: int = 0
 
+    def send(self, address: Address, message: Message) -> AbstractAsyncContextManager[httpx.Response]:
+        """Send a request; leaving the block ends its answer."""
+        url = f"{'http' if self.tls is None else 'https'}://{format_address(address)}{message.target}"
+        return self.client.stream(message.method, url, headers=list(message.headers), content=message.content)
+
 
 class Pools:
-    """The pool in use, and those that end. Made by `open_pools`."""
+    """A `Transport` over httpx: the pool in use, and those that end. Made by `open_pools`."""
 
     def __init__(self, network: Network, tls: Callable[[], ClientTls | None], limit: int) -> None:
         self._network = network
@@ -54,9 +50,28 @@ class Pools:
         self._current = self._open(tls())
         self._ending: list[_Pool] = []
 
+    async def exchange(self, address: Address, message: Message) -> Response:
+        """Send one request and read its whole answer. See `Transport.exchange`."""
+        async with self._use() as pool, pool.send(address, message) as answer:
+            body = await _read_whole(answer, message.max_answer)
+            names = {name.lower(): value for name, value in answer.headers.items()}
+            return Response(answer.status_code, names, body)
+
+    async def follow(
+        self, address: Address, message: Message, answered: Callable[[int], None], take: Callable[[bytes], None]
+    ) -> int:
+        """Send one request, and hand on the lines of its answer. See `Transport.follow`."""
+        async with self._use() as pool, pool.send(address, message) as answer:
+            answered(answer.status_code)
+            if answer.status_code == HTTPStatus.OK:
+                await _read_lines(answer, Lines(take, message.max_answer))
+            else:
+                await _read_whole(answer, message.max_answer)
+            return answer.status_code
+
     @asynccontextmanager
-    async def use(self) -> AsyncIterator[httpx.AsyncClient]:
-        """Give the client for one request; it stays open until the block is left."""
+    async def _use(self) -> AsyncIterator[_Pool]:
+        """Give the pool for one request; it stays open until the block is left."""
         tls = self._tls()
         if tls is not self._current.tls:
             old, self._current = self._current, self._open(tls)
@@ -65,7 +80,7 @@ class Pools:
         pool = self._current
         pool.requests += 1
         try:
-            yield pool.client
+            yield pool
         finally:
             pool.requests -= 1
             if pool is not self._current:
@@ -114,6 +129,42 @@ async def open_pools(network: Network, tls: Callable[[], ClientTls | None], limi
         yield pools
     finally:
         await pools.close()  # noqa: ASYNC102 - shielded and bounded inside
+
+
+async def _read_lines(answer: httpx.Response, lines: Lines) -> None:
+    """Hand on each line. What goes wrong cuts the body off as in `_read_whole`."""
+    failure: Exception | None = None
+    try:
+        async for chunk in answer.aiter_raw():
+            if failure is not None:
+                continue
+            try:
+                lines.put(chunk)
+            except Exception as error:  # noqa: BLE001 - raised when the body is closed
+                failure = error
+                await answer.aclose()
+    except Interrupted:
+        if failure is None:
+            raise
+    if failure is not None:
+        raise failure
+
+
+async def _read_whole(answer: httpx.Response, limit: int) -> bytes:
+    """Read the body. One that is too long is cut off below the generators that deliver it, so that they all end."""
+    body = bytearray()
+    try:
+        async for chunk in answer.aiter_raw():
+            body += chunk
+            if len(body) > limit and not answer.is_closed:
+                await answer.aclose()
+    except Interrupted:
+        if len(body) <= limit:
+            raise
+    if len(body) > limit:
+        msg = f"the answer of {answer.url.host} is over {limit} bytes"
+        raise TooLong(msg)
+    return bytes(body)
 
 
 class _Transport(httpx.AsyncBaseTransport):

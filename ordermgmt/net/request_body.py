@@ -39,10 +39,11 @@ class LengthBody:
 
 
 class ChunkedBody:
-    """A chunked body of at most `limit` bytes."""
+    """A chunked body of at most `limit` bytes, with at most `max_framing` bytes round its chunks."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: float, max_framing: float = MAX_FRAMING) -> None:
         self._limit = limit
+        self._max_framing = max_framing
         self._total = 0
         self._framing = 0
         self._left = 0
@@ -71,7 +72,7 @@ class ChunkedBody:
                     raise _bad("a line between chunks is too long")
                 break
             self._framing += end - position
-            if self._framing > MAX_FRAMING:
+            if self._framing > self._max_framing:
                 raise _bad("there is more framing than a body needs")
             self._expects(bytes(received[position:end]))
             position = end
@@ -100,7 +101,7 @@ class ChunkedBody:
             raise _bad("a trailer field is malformed")
 
 
-def too_large(limit: int) -> Refused:
+def too_large(limit: float) -> Refused:
     """Say that a body is over the limit."""
     return Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "content-too-large", f"the limit is {limit} bytes")
 

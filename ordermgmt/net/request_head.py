@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from http import HTTPStatus
+
+import msgspec
 
 from ordermgmt.net.refused import Refused
 
@@ -37,17 +38,23 @@ _LENGTH = re.compile(rb" ?([0-9]{1,15})")
 _CHUNKED = re.compile(rb" ?chunked", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(msgspec.Struct, frozen=True):
     """What the connection has to know of a well-formed head.
 
     `target` is in origin form, or `*`. `length` is that of the body, 0 without one; it means nothing if `chunked`.
+    `fields` are as an application takes them: names in lower case, values without the white space around them.
+    `is_current` tells HTTP/1.1 from 1.0, `keeps` whether the client wants the connection to stay, `expects_continue`
+    whether it waits to be asked for the body.
     """
 
     method: bytes
     target: bytes
     length: int
     chunked: bool
+    fields: list[tuple[bytes, bytes]]
+    is_current: bool
+    keeps: bool
+    expects_continue: bool
 
 
 def find_end(received: bytes | bytearray, start: int = 0) -> int:
@@ -87,12 +94,24 @@ def read_head(head: bytes) -> Head:
     method, target, version = found.groups()
     if version not in {b"1.0", b"1.1"}:
         raise Refused(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "version-not-supported", "HTTP/1.1 is spoken here")
-    fields = _fields(lines)
+    listed = _fields(lines)
+    fields = _by_name(listed)
     host = _host(fields, version)
     target = check_target(method, target, host)
     _check_offers(fields)
     length, chunked = _framing(fields, version)
-    return Head(method, target, length, chunked)
+    is_current = version == b"1.1"
+    closing = any(b"close" in _tokens(value) for value in fields.get(b"connection", ()))
+    return Head(
+        method,
+        target,
+        length,
+        chunked,
+        fields=[(name, value.strip(b" \t")) for name, value in listed],
+        is_current=is_current,
+        keeps=is_current and not closing,
+        expects_continue=is_current and b"expect" in fields,
+    )
 
 
 def check_target(method: bytes, target: bytes, host: bytes | None) -> bytes:
@@ -121,15 +140,26 @@ def check_host(host: bytes) -> bytes:
     return host
 
 
-def _fields(lines: list[bytes]) -> Mapping[bytes, list[bytes]]:
+def _fields(lines: list[bytes]) -> list[tuple[bytes, bytes]]:
     """Read fields; values keep the white space around them."""
-    fields: dict[bytes, list[bytes]] = {}
+    fields: list[tuple[bytes, bytes]] = []
     for line in lines:
         field = _FIELD.fullmatch(line)
         if field is None:
             raise _bad("bad-field", "a header field is malformed")
-        fields.setdefault(field[1].lower(), []).append(field[2])
+        fields.append((field[1].lower(), field[2]))
     return fields
+
+
+def _by_name(listed: list[tuple[bytes, bytes]]) -> Mapping[bytes, list[bytes]]:
+    fields: dict[bytes, list[bytes]] = {}
+    for name, value in listed:
+        fields.setdefault(name, []).append(value)
+    return fields
+
+
+def _tokens(value: bytes) -> list[bytes]:
+    return [token.strip(b" \t") for token in value.lower().split(b",")]
 
 
 def _host(fields: Mapping[bytes, list[bytes]], version: bytes) -> bytes | None:

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
 
 import msgspec
-from quart import Response, g, request
+from hypercorn.typing import ASGIFramework
+from quart import Response, request
 from quart_trio import QuartTrio
+from werkzeug.http import parse_etags
 
 from ordermgmt.errors import InvalidRequest, NotFound
 from ordermgmt.ids import is_order_id
-from ordermgmt.net import steps
-from ordermgmt.net.app import new_app, read_json
+from ordermgmt.net.app import new_app
+from ordermgmt.net.call import Answer, Call
+from ordermgmt.net.limits import MAX_BODY
+from ordermgmt.net.short_cut import ShortCut
 from ordermgmt.order import contract, domain, idempotency
 from ordermgmt.order.domain import Actor, StoredOrder
 from ordermgmt.order.holdings import Holdings
@@ -22,7 +27,8 @@ from ordermgmt.order.journal import Entry, State
 from ordermgmt.order.operations import Journal, Orders
 from ordermgmt.order.store import ChangeRow
 from ordermgmt.security.audit import audit
-from ordermgmt.security.guard import Guard, current_principal, public, require
+from ordermgmt.security.guard import Guard, current_principal, principal_of, public, require
+from ordermgmt.security.principal import Principal
 
 __all__ = ["create_app"]
 
@@ -31,17 +37,54 @@ CURSOR_BYTES = 8
 CURSOR_LENGTH = 11
 
 
-def create_app(orders: Orders, guard: Guard, *, public_url: str) -> QuartTrio:
+def create_app(orders: Orders, guard: Guard, *, public_url: str) -> ASGIFramework:
     """Make the application. `public_url` is the base of every Location."""
     app = new_app("order")
+    short_cut = ShortCut(app, guard, max_body=MAX_BODY, tells_steps=True)
+    _add_orders(short_cut, orders, public_url)
+    _add_lists(app, orders)
+    _add_journal(app, orders.journal)
+    _add_held(app, orders.holdings)
+    guard.protect(app)
+    return short_cut
 
-    @app.post(contract.ORDERS_PATH)
+
+def _add_orders(short_cut: ShortCut, orders: Orders, public_url: str) -> None:
+    @short_cut.route(contract.ORDERS_PATH, "POST")
     @require(contract.ADD_ORDER)
-    async def create() -> Response:
-        done = await orders.create(await read_json(contract.CreateOrder), _actor(), _key())
-        location = f"{public_url}/order/{done.order_id}"
-        return _status(done.order_id, "created", 201, {"location": location, "etag": domain.etag(done.version)})
+    async def create(call: Call) -> Answer:
+        done = await orders.create(await call.json(contract.CreateOrder), _actor_of(call), _key(call))
+        headers = [("location", f"{public_url}/order/{done.order_id}"), ("etag", domain.etag(done.version))]
+        return _done(done.order_id, "created", 201, headers)
 
+    @short_cut.route(contract.ORDER_PATH, "GET")
+    @public
+    async def read(call: Call) -> Answer:
+        order = await orders.read(_order_id(call.parameters["order_id"]))
+        tag = ("etag", domain.etag(order.version))
+        known = call.values(b"if-none-match")
+        if known and parse_etags(", ".join(known)).contains_weak(str(order.version)):  # RFC 9110 section 13.1.2
+            return Answer(304, [tag], None)
+        content = contract.encode_order(order.id, order.name, order.items)
+        return Answer(200, [("content-type", "application/json"), tag], content)
+
+    @short_cut.route(contract.ORDER_PATH, "PUT")
+    @require(contract.UPDATE_ORDER)
+    async def update(call: Call) -> Answer:
+        wanted = await call.json(contract.UpdateOrder)
+        order_id = _order_id(call.parameters["order_id"])
+        done = await orders.update(order_id, wanted, _actor_of(call), _if_match(call), _key(call))
+        return _done(done.order_id, "updated", 200, [("etag", domain.etag(done.version))])
+
+    @short_cut.route(contract.ORDER_PATH, "DELETE")
+    @require(contract.CANCEL_ORDER)
+    async def cancel(call: Call) -> Answer:
+        order_id = _order_id(call.parameters["order_id"])
+        done = await orders.cancel(order_id, _actor_of(call), _if_match(call), _key(call))
+        return _done(done.order_id, "removed", 200)
+
+
+def _add_lists(app: QuartTrio, orders: Orders) -> None:
     @app.get(contract.ORDERS_PATH)
     @require()
     async def list_orders() -> Response:
@@ -50,43 +93,12 @@ def create_app(orders: Orders, guard: Guard, *, public_url: str) -> QuartTrio:
         following = _encode_cursor(page.next) if page.next is not None else msgspec.UNSET
         return _json(contract.OrderList(tuple(_summary(order) for order in page.orders), following))
 
-    @app.get(contract.ORDER_PATH)
-    @public
-    async def read(order_id: str) -> Response:
-        order = await orders.read(_order_id(order_id))
-        tag = domain.etag(order.version)
-        if request.if_none_match.contains_weak(str(order.version)):  # RFC 9110 section 13.1.2
-            response = Response(b"", 304, {"etag": tag})
-            # A length here would have to be that of the 200 (RFC 9110 section 8.6).
-            del response.headers["content-length"], response.headers["content-type"]
-            return response
-        return _json(contract.Order(order.id, order.name, order.items), headers={"etag": tag})
-
-    @app.put(contract.ORDER_PATH)
-    @require(contract.UPDATE_ORDER)
-    async def update(order_id: str) -> Response:
-        wanted = await read_json(contract.UpdateOrder)
-        done = await orders.update(_order_id(order_id), wanted, _actor(), _if_match(), _key())
-        return _status(done.order_id, "updated", headers={"etag": domain.etag(done.version)})
-
-    @app.delete(contract.ORDER_PATH)
-    @require(contract.CANCEL_ORDER)
-    async def cancel(order_id: str) -> Response:
-        done = await orders.cancel(_order_id(order_id), _actor(), _if_match(), _key())
-        return _status(done.order_id, "removed")
-
     @app.get(contract.HISTORY_PATH)
     @require()
     async def history(order_id: str) -> Response:
         everyone = contract.READ_ALL_ORDERS in current_principal().scopes
         changes = await orders.history(_order_id(order_id), _actor(), all_orders=everyone)
         return _json(contract.OrderHistory(order_id, tuple(_change(change) for change in changes)))
-
-    _add_journal(app, orders.journal)
-    _add_steps(app)
-    _add_held(app, orders.holdings)
-    guard.protect(app)
-    return app
 
 
 def _add_journal(app: QuartTrio, journal: Journal) -> None:
@@ -103,20 +115,6 @@ def _add_journal(app: QuartTrio, journal: Journal) -> None:
         return _json(contract.Status(f"Operation '{operation_id}' will be tried again."), HTTPStatus.ACCEPTED)
 
 
-def _add_steps(app: QuartTrio) -> None:
-    """Tell with each answer what took how long: the gateway shows it to whom the request is of."""
-
-    @app.before_request
-    async def gather() -> None:
-        g.steps = steps.gather()
-
-    @app.after_request
-    async def tell(response: Response) -> Response:
-        if g.get("steps"):
-            response.headers[steps.HEADER] = steps.render_steps(g.steps)
-        return response
-
-
 def _add_held(app: QuartTrio, holdings: Holdings) -> None:
     @app.get(contract.HELD_PATH)
     @require(contract.OPERATE)
@@ -128,16 +126,23 @@ def _add_held(app: QuartTrio, holdings: Holdings) -> None:
 
 
 def _actor() -> Actor:
-    principal = current_principal()
+    return _as_actor(current_principal())
+
+
+def _actor_of(call: Call) -> Actor:
+    return _as_actor(principal_of(call))
+
+
+def _as_actor(principal: Principal) -> Actor:
     return Actor(principal.iss, principal.sub, principal.actor)
 
 
-def _key() -> str | None:
-    return idempotency.parse(request.headers.getlist("idempotency-key"))
+def _key(call: Call) -> str | None:
+    return idempotency.parse(call.values(b"idempotency-key"))
 
 
-def _if_match() -> str | None:
-    return ", ".join(request.headers.getlist("if-match")) or None  # a list may be sent in parts (RFC 9110 section 5.3)
+def _if_match(call: Call) -> str | None:
+    return ", ".join(call.values(b"if-match")) or None  # a list may be sent in parts (RFC 9110 section 5.3)
 
 
 def _order_id(text: str) -> str:
@@ -199,9 +204,10 @@ def _when(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _status(order_id: str, done: str, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return _json(contract.Status(f"Order '{order_id}' {done}."), status, headers)
+def _done(order_id: str, done: str, status: int, headers: Sequence[tuple[str, str]] = ()) -> Answer:
+    content = contract.encode(contract.Status(f"Order '{order_id}' {done}."))
+    return Answer(status, [("content-type", "application/json"), *headers], content)
 
 
-def _json(value: msgspec.Struct, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return Response(contract.encode(value), status, headers, content_type="application/json")
+def _json(value: msgspec.Struct, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(contract.encode(value), status, dict(headers or {}), content_type="application/json")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from ordermgmt.errors import Conflict, Internal, NotFound, PreconditionFailed
 from ordermgmt.order import idempotency, journal, journal_store, store

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from ordermgmt.errors import NotFound, PreconditionFailed, UnprocessableContent
 from ordermgmt.order.contract import Item
@@ -12,8 +13,7 @@ from ordermgmt.order.contract import Item
 __all__ = ["Actor", "StoredOrder", "check_if_match", "check_items", "etag", "may_see", "net_deltas", "require_visible"]
 
 
-@dataclass(frozen=True, slots=True)
-class Actor:
+class Actor(msgspec.Struct, frozen=True):
     """Who does something: the principal (iss, sub), and the client that acts for it, if another."""
 
     iss: str
@@ -21,8 +21,7 @@ class Actor:
     via: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class StoredOrder:
+class StoredOrder(msgspec.Struct, frozen=True):
     """An order as it is kept. Times are seconds since 1970; `version` grows with each change and is never reused."""
 
     id: str

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
+import msgspec
+
 from ordermgmt.errors import Conflict, Error, Internal, OutcomeUnknown, Unavailable, UnprocessableContent
 from ordermgmt.inventory.contract import OPERATION_ABANDONED, OPERATION_MISMATCH
 from ordermgmt.order.contract import Item
@@ -63,8 +65,7 @@ class State(StrEnum):
         return self not in {State.PENDING, State.STUCK}
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(msgspec.Struct, frozen=True):
     """What somebody wants done with an order. A cancel has neither name nor items."""
 
     kind: Kind
@@ -76,8 +77,7 @@ class Ask:
     items: tuple[Item, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True):
     """What the ask comes to for the order as it is: see the columns of the same names in the journal."""
 
     name: str
@@ -86,8 +86,7 @@ class Plan:
     replaces: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True):
     """An entry of the journal. Times are seconds since 1970, by the clock of the database.
 
     `version` is the one that the order has after it (None if it was refused at once). `holder` works on it until
@@ -109,8 +108,7 @@ class Entry:
     attempt: int
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True):
     """Where an entry goes from here, and why if not to its end. `decided` tells whether inventory decided it."""
 
     state: State

@@ -7,7 +7,7 @@ starting.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -17,6 +17,7 @@ from werkzeug.routing import Rule
 
 from ordermgmt.errors import Forbidden, StartError, Unauthenticated
 from ordermgmt.net import problem
+from ordermgmt.net.call import Answer, Call
 from ordermgmt.security.bearer import bearer_token, challenge
 from ordermgmt.security.peer import Peer
 from ordermgmt.security.principal import Principal
@@ -33,6 +34,7 @@ __all__ = [
     "RequireCaller",
     "RequireSession",
     "current_principal",
+    "principal_of",
     "public",
     "require",
     "require_caller",
@@ -127,6 +129,14 @@ def current_principal() -> Principal:
     return principal
 
 
+def principal_of(call: Call) -> Principal:
+    """Return whom a request comes from. Only a guarded, not public, endpoint may ask: else RuntimeError."""
+    if not isinstance(call.caller, Principal):
+        msg = "a public endpoint has no principal"
+        raise RuntimeError(msg)  # noqa: TRY004 - the endpoint is wrong, not a type
+    return call.caller
+
+
 class Guard:
     """Lets requests through to the views of one app, or not.
 
@@ -196,36 +206,42 @@ class Guard:
     async def _check(self) -> None:
         if request.url_rule is None:
             return  # there is nothing to protect: Quart answers 404 or 405
-        policy = self._policy()
+        peer = request.scope.get("state", {}).get("peer")
+        authorization = request.headers.getlist("authorization")
+        principal = await self.admit(request.url_rule.rule, request.method, authorization, peer)
+        if principal is not None:
+            g.principal = principal
+
+    async def admit(self, rule: str, method: str, authorization: Sequence[str], peer: Peer | None) -> Principal | None:
+        """Return who may use a route with these Authorization headers and this certificate; None if no token matters.
+
+        Raises Unauthenticated, Forbidden, or what `authenticate` raises. A session is that of the framework's request.
+        """
+        policy = self._policies.get((rule, method))
         if policy is None:
             raise Forbidden("no-policy")
         if isinstance(policy, Public):
-            return
+            return None
         if isinstance(policy, RequireCaller):
-            self._check_caller(request.scope.get("state", {}).get("peer"), frozenset({policy.scope}))
-            return
+            self._check_caller(peer, frozenset({policy.scope}))
+            return None
         if isinstance(policy, RequireSession):
             principal = await self._of_session()
         else:
-            principal = await self._of_token(policy)
+            principal = await self._of_token(policy, authorization, peer)
         if not policy.scopes <= principal.scopes:
             raise Forbidden("insufficient-scope", scope=render_scope(policy.scopes))
-        g.principal = principal
-
-    def _policy(self) -> Policy | None:
-        rule = request.url_rule
-        return self._policies.get((rule.rule, request.method)) if rule is not None else None
+        return principal
 
     async def _of_session(self) -> Principal:
         if self._authenticate_session is None:
             raise Forbidden("no-policy")
         return await self._authenticate_session()
 
-    async def _of_token(self, policy: Require) -> Principal:
-        peer = request.scope.get("state", {}).get("peer")
+    async def _of_token(self, policy: Require, authorization: Sequence[str], peer: Peer | None) -> Principal:
         if self._bound:
             self._check_caller(peer, policy.scopes)
-        principal = await self._authenticate(bearer_token(request.headers.getlist("authorization")), peer)
+        principal = await self._authenticate(bearer_token(authorization), peer)
         self._check_bound(principal, peer)
         return principal
 
@@ -244,19 +260,22 @@ class Guard:
         if peer is None or principal.client_id != peer.name:
             raise Unauthenticated("client-mismatch", f"token of {principal.client_id!a:.80}")
 
+    def refuse(self, error: Unauthenticated | Forbidden, rule: str | None, method: str, path: str) -> Answer:
+        """Answer with a challenge and nothing else; what exactly was wrong is for the log. A `rule` of None is none."""
+        self._log.warning("refused", code=error.code, detail=error.detail, method=method, path=path[:256])
+        status, _, body = problem.render(error)
+        policy = self._policies.get((rule, method)) if rule is not None else None
+        return Answer(status, [("www-authenticate", self._challenge(error, policy))], body)
+
     async def _refuse(self, error: Unauthenticated | Forbidden) -> Response:
-        """Answer with a challenge and nothing else; what exactly was wrong is for the log."""
-        self._log.warning(
-            "refused", code=error.code, detail=error.detail, method=request.method, path=request.path[:256]
-        )
-        status, headers, body = problem.render(error)
-        response = Response(body, status, dict(headers))
+        rule = request.url_rule.rule if request.url_rule is not None else None
+        answer = self.refuse(error, rule, request.method, request.path)
+        response = Response(answer.content or b"", answer.status, dict(answer.headers))
         response.headers.pop("content-type", None)
-        response.headers["www-authenticate"] = self._challenge(error)
         return response
 
-    def _challenge(self, error: Unauthenticated | Forbidden) -> str:
+    def _challenge(self, error: Unauthenticated | Forbidden, policy: Policy | None) -> str:
         """Return what would help: for a session a scheme that no browser knows, so that none asks for a password."""
-        if isinstance(error, Unauthenticated) and isinstance(self._policy(), RequireSession):
+        if isinstance(error, Unauthenticated) and isinstance(policy, RequireSession):
             return f'Cookie realm="{self._realm}"'
         return challenge(error, self._realm)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Protocol, TypeVar
+
+import msgspec
 
 from ordermgmt.storage.dialect import Dialect
 
@@ -18,8 +19,7 @@ Value = str | int | float | bytes | None
 """What a parameter may be."""
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(msgspec.Struct, frozen=True):
     """What a statement came to."""
 
     rows: list[tuple[Any, ...]]

@@ -42,7 +42,9 @@ class SqliteDatabase:
         self._clock = clock
         self._writer = writer
         self._reader = reader
-        self._writes = GroupCommit(lambda: SqliteConnection(self._writer, clock), judge, threads, database=str(path))
+        self._writes = GroupCommit(
+            lambda: SqliteConnection(self._writer, clock), judge, threads, database=str(path), quick=True
+        )
 
     @property
     def commits(self) -> int:
@@ -58,7 +60,7 @@ class SqliteDatabase:
         """Run in the event loop: for a few rows much cheaper than a thread. See `Database.read`."""
 
         async def attempt() -> T:
-            await trio.lowlevel.checkpoint()
+            await trio.lowlevel.checkpoint_if_cancelled()  # a turn of the scheduler costs more than the read
             return read(self._reader, self._clock, fn)
 
         try:
@@ -69,7 +71,7 @@ class SqliteDatabase:
             raise
 
     async def write(self, fn: Callable[[Transaction], T]) -> T:
-        """Run in a thread, under one COMMIT with those that wait. See `Database.write`."""
+        """Run in the event loop, and COMMIT in a thread, once for all that wait. See `Database.write`."""
         return await self._writes.write(fn)
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ import trio
 
 from ordermgmt import errors
 from ordermgmt.net import Address, ClientTls
-from ordermgmt.net.outbound import HttpClient, open_client
+from ordermgmt.net.outbound import HttpClient, open_suite_client
 from ordermgmt.runtime import ServiceContext
 from ordermgmt.security.tls import Credential, client_tls
 from ordermgmt.sts.client import StsClient
@@ -186,10 +186,10 @@ class BoundClients:
         context = self._context
         network = context.runtime.network
         async with (
-            open_client(
+            open_suite_client(
                 network, context.endpoints.sts_mtls, tls=side.sts, observe=context.edges.to("sts", "token")
             ) as sts_http,
-            open_client(
+            open_suite_client(
                 network,
                 self._addresses,
                 tls=side.service,

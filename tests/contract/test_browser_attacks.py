@@ -32,7 +32,7 @@ def routes() -> Iterator[tuple[str, str]]:
 
     portal = Portal("https://x", nothing, nothing, nothing, Files({}), nothing, nothing)
     guard = Guard(Require(), nobody, "gateway", authenticate_session=nobody)
-    app = create_app(Forwarder({}, public_url="", timeout=1), portal, nothing, guard)
+    app = create_app(Forwarder({}, public_url="", timeout=1), portal, nothing, guard).app
     for rule in app.url_map.iter_rules():
         path = rule.rule
         for name in rule.arguments:

@@ -11,14 +11,22 @@ from trio.testing import MockClock
 
 from ordermgmt.net import Address
 from ordermgmt.net.measured import measured
-from ordermgmt.net.outbound import Interrupted, Unreachable, open_client
+from ordermgmt.net.outbound import Interrupted, Unreachable
 from ordermgmt.telemetry.edges import outcome_of
 from ordermgmt.testing.memory import MemoryNetwork
+from tests.unit.test_outbound import OPENERS, Open
 
 HERE = Address("127.0.0.1", 1)
 
 
-async def observed_of(answer: bytes | None, *, patience: float = 60, listening: bool = True) -> list[tuple[float, str]]:
+@pytest.fixture(params=OPENERS)
+def opened(request: pytest.FixtureRequest) -> Open:
+    return OPENERS[request.param]
+
+
+async def observed_of(
+    opened: Open, answer: bytes | None, *, patience: float = 60, listening: bool = True, follows: bool = False
+) -> list[tuple[float, str]]:
     """Send one request to a server that takes three seconds, and return what was observed of it."""
     network, seen = MemoryNetwork(), list[tuple[float, str]]()
 
@@ -36,10 +44,13 @@ async def observed_of(answer: bytes | None, *, patience: float = 60, listening: 
     async with trio.open_nursery() as nursery:
         if listening:
             await nursery.start(serve)
-        async with open_client(network, [HERE], tls=None, observe=lambda *one: seen.append(one)) as client:
+        async with opened(network, [HERE], tls=None, observe=lambda *one: seen.append(one)) as client:
             with trio.move_on_after(patience):
                 with suppress(Unreachable, Interrupted):
-                    await client.request("GET", "/")
+                    if follows:
+                        await client.follow("/", list[bytes]().append, limit=100)
+                    else:
+                        await client.request("GET", "/")
         nursery.cancel_scope.cancel()
     return [(round(seconds, 3), outcome) for seconds, outcome in seen]
 
@@ -55,17 +66,24 @@ async def observed_of(answer: bytes | None, *, patience: float = 60, listening: 
     ids=["answer", "refusal", "failure", "no-answer"],
 )
 async def test_a_request_is_observed_once_with_its_time(
-    answer: bytes | None, outcome: str, autojump_clock: MockClock
+    opened: Open, answer: bytes | None, outcome: str, autojump_clock: MockClock
 ) -> None:
-    assert await observed_of(answer) == [(3.0, outcome)]
+    assert await observed_of(opened, answer) == [(3.0, outcome)]
 
 
-async def test_a_request_that_is_given_up_is_observed_too(autojump_clock: MockClock) -> None:
-    assert await observed_of(b"", patience=2) == [(2.0, "cancelled")]
+async def test_a_request_that_is_given_up_is_observed_too(opened: Open, autojump_clock: MockClock) -> None:
+    assert await observed_of(opened, b"", patience=2) == [(2.0, "cancelled")]
 
 
-async def test_so_is_one_that_never_left(autojump_clock: MockClock) -> None:
-    assert await observed_of(b"", listening=False) == [(0.0, "failed")]
+async def test_so_is_one_that_never_left(opened: Open, autojump_clock: MockClock) -> None:
+    assert await observed_of(opened, b"", listening=False) == [(0.0, "failed")]
+
+
+async def test_what_is_followed_is_observed_when_its_status_is_there(opened: Open, autojump_clock: MockClock) -> None:
+    head = b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nline\n"  # and then it breaks off
+    assert await observed_of(opened, head, follows=True) == [(3.0, "ok")]
+    assert await observed_of(opened, None, follows=True) == [(3.0, "failed")]
+    assert await observed_of(opened, b"", follows=True, patience=2) == [(2.0, "cancelled")]
 
 
 @pytest.mark.parametrize(

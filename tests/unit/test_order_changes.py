@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import trio
+from msgspec.structs import replace
 
 from ordermgmt.errors import Conflict, OutcomeUnknown, Unavailable
 from ordermgmt.order import changes, journal_store

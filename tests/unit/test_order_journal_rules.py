@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from ordermgmt import errors
 from ordermgmt.errors import Conflict, Internal, OutcomeUnknown, Unavailable, UnprocessableContent

@@ -38,8 +38,11 @@ def status_of(head: bytes) -> HTTPStatus:
 
 
 def test_a_well_formed_head_is_read() -> None:
-    assert read_head(GOOD) == Head(b"POST", b"/order?x=1", 3, chunked=False)
-    assert read_head(PLAIN) == Head(b"POST", b"/order?x=1", 0, chunked=False)
+    host = (b"host", b"localhost:8443")
+    usual = {"chunked": False, "is_current": True, "keeps": True, "expects_continue": False}
+    fields = [host, (b"content-length", b"3")]
+    assert read_head(GOOD) == Head(b"POST", b"/order?x=1", 3, fields=fields, **usual)
+    assert read_head(PLAIN) == Head(b"POST", b"/order?x=1", 0, fields=[host], **usual)
 
 
 @pytest.mark.parametrize(

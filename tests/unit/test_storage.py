@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from collections.abc import Callable
 from contextlib import suppress
+from typing import TypeVar
 
 import psycopg
 import pytest
@@ -15,6 +17,8 @@ from ordermgmt.errors import Conflict, Unavailable
 from ordermgmt.storage import Location, Transaction
 from ordermgmt.threads import WorkerThreads
 from tests.unit.storage_setup import add, adding, notes, opened
+
+T = TypeVar("T")
 
 DUPLICATE = (sqlite3.IntegrityError, psycopg.errors.UniqueViolation)
 
@@ -65,49 +69,59 @@ async def test_a_transaction_cannot_end_itself_or_outlive_its_function(location:
         assert await database.read(notes) == []
 
 
+class PausedThreads(WorkerThreads):
+    """From `pause` on, work that has begun waits in its thread for `release`."""
+
+    def __init__(self) -> None:
+        self.begun = trio.Event()
+        self.release = threading.Event()
+        self.release.set()
+
+    def pause(self) -> None:
+        self.release.clear()
+
+    async def run(self, fn: Callable[[], T], *, limiter: trio.CapacityLimiter | None = None) -> T:
+        def slow() -> T:
+            if not self.release.is_set():
+                trio.from_thread.run_sync(self.begun.set)
+                self.release.wait(10)
+            return fn()
+
+        return await super().run(slow, limiter=limiter)
+
+
 async def test_a_write_that_has_begun_is_finished_when_cancelled(location: Location) -> None:
-    release = threading.Event()
+    threads = PausedThreads()
     results = []
 
-    async with opened(location, WorkerThreads()) as database, trio.open_nursery() as nursery:
-        begun = trio.Event()
-
-        def slow(transaction: Transaction) -> str:
-            trio.from_thread.run_sync(begun.set)
-            release.wait(10)
-            return add(transaction, "a")
+    async with opened(location, threads) as database, trio.open_nursery() as nursery:
 
         @nursery.start_soon
         async def writer() -> None:
-            results.append(await database.write(slow))
+            threads.pause()
+            results.append(await database.write(adding("a")))
 
-        await begun.wait()
+        await threads.begun.wait()
         nursery.cancel_scope.cancel()
-        release.set()
+        threads.release.set()
     assert results == ["a"]
     async with opened(location) as database:
         assert await database.read(notes) == ["a"]
 
 
 async def test_a_write_that_waits_for_its_turn_does_nothing_when_cancelled(location: Location) -> None:
-    release = threading.Event()
+    threads = PausedThreads()
 
-    async with opened(location, WorkerThreads()) as database:
+    async with opened(location, threads) as database:
         async with trio.open_nursery() as nursery:
-            begun = trio.Event()
-
-            def slow(transaction: Transaction) -> str:
-                trio.from_thread.run_sync(begun.set)
-                release.wait(10)
-                return add(transaction, "first")
-
-            nursery.start_soon(database.write, slow)
-            await begun.wait()
+            threads.pause()
+            nursery.start_soon(database.write, adding("first"))
+            await threads.begun.wait()
             with trio.CancelScope() as scope:
                 scope.cancel()
-                await database.write(lambda transaction: add(transaction, "second"))
+                await database.write(adding("second"))
             assert scope.cancelled_caught
-            release.set()
+            threads.release.set()
         assert await database.read(notes) == ["first"]
 
 

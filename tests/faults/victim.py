@@ -42,7 +42,7 @@ class Order(msgspec.Struct, forbid_unknown_fields=True):
     server: Literal["stock", "ours"]
     log: str
     patience: float
-    """Every deadline of the server but that of closing, which is a quarter of it."""
+    """Every deadline of the server but those of its end, and that of closing, which is a quarter of it."""
     drain: float
 
 
@@ -98,7 +98,9 @@ async def _ours(order: Order, certificate: str, report: Report) -> None:
     context.load_cert_chain(certificate)
     context.set_alpn_protocols(["h2", "http/1.1"])
     deadlines: dict[str, Any] = {field.name: order.patience for field in fields(Limits) if field.type == "float"}
-    limits = Limits(**deadlines | {"close": order.patience / 4, "lifetime": 60.0})
+    # What the server does for well-behaved clients at its end is as it always is.
+    ends = {name: getattr(Limits(), name) for name in ("drain_delay", "farewell")}
+    limits = Limits(**deadlines | ends | {"close": order.patience / 4, "lifetime": 60.0})
     app, network, drain = small_app(order.patience), TcpNetwork(), trio.Event()
     plain, secure = await network.bind(HERE), await network.bind(HERE)
     run = partial(serve, app, drain=drain, limits=limits, drain_timeout=order.drain)

@@ -14,6 +14,7 @@ import msgspec
 import trio
 
 from ordermgmt.errors import Unauthenticated, Unavailable
+from ordermgmt.telemetry.logs import get_logger
 from ordermgmt.telemetry.metrics import Figure
 
 __all__ = ["CLOSED_AFTER", "MAX_LINE", "YOUNG", "RevocationLine", "Revocations", "figures", "sequence_figure"]
@@ -25,23 +26,27 @@ CLOSED_AFTER = 50.0
 way for a while."""
 MAX_IDS = 100_000
 """Ids of one issuer, at about 250 bytes each: 25 MB. The suite's own STS, which has them kept for 90 s, would have to
-revoke 1,100 times a second to come to that. Of more, the oldest are forgotten, whose tokens end first anyway."""
+revoke 1,100 times a second to come to that. Of more, the oldest are forgotten, and until those would not have mattered
+any more only young tokens are taken."""
 MAX_LINE = 256 * 1024
 """Bytes of a line: 500 ids of 256 characters, and room."""
+
+_Id = Annotated[str, msgspec.Meta(max_length=256)]
+_log = get_logger("security")
 
 
 class RevocationLine(msgspec.Struct, frozen=True, omit_defaults=True):
     """One line of a stream (JSON). Each is complete in itself; one without `revoked` says that nothing happened."""
 
-    epoch: str
+    epoch: Annotated[str, msgspec.Meta(max_length=64)]
     """Names the history in which revocations are numbered; another one begins again at 0."""
-    sequence: int
+    sequence: Annotated[int, msgspec.Meta(ge=0)]
     """All revocations up to this number are known to whoever has got this line and those before it."""
     keep: Annotated[int, msgspec.Meta(ge=1, le=86400)]
     """Seconds for which a revocation has to be remembered: no token lives longer."""
     not_before: int = 0
     """Tokens that were issued before that are revoked (seconds since 1970)."""
-    revoked: Annotated[tuple[str, ...], msgspec.Meta(max_length=500)] = ()
+    revoked: Annotated[tuple[_Id, ...], msgspec.Meta(max_length=500)] = ()
     """Ids that tokens carry, as `sid`, `jti` or in `revocable_by`."""
     more: bool = False
     """Whether there is more that was revoked before this line was sent."""
@@ -61,6 +66,7 @@ class Revocations:
         self._not_before = 0.0
         self._ids: set[str] = set()
         self._until: OrderedDict[str, float] = OrderedDict()
+        self._incomplete_until = -inf
         self._made_at = clock()
         self._heard_at = -inf
         self._listeners: list[Callable[[Sequence[str]], None]] = []
@@ -69,11 +75,11 @@ class Revocations:
         """Make sure that a token of the issuer is not over, as far as can be known.
 
         `ids` are those that it carries, `issued_at` and `now` seconds since 1970. Raises Unauthenticated("revoked"), or
-        Unavailable("revocations-unknown") if the stream has been away too long to tell.
+        Unavailable("revocations-unknown") if the stream has been away too long to tell, or said more than was kept.
         """
         if not self._ids.isdisjoint(ids) or issued_at < self._not_before:
             raise Unauthenticated("revoked")
-        if now > issued_at + YOUNG and self._clock() > self._heard_at + CLOSED_AFTER:
+        if now > issued_at + YOUNG and not self._is_complete(self._clock()):
             msg = "whether this token was revoked cannot be known at the moment"
             raise Unavailable("revocations-unknown", msg, retry_after=5)
 
@@ -94,8 +100,7 @@ class Revocations:
             self._until[one] = now + line.keep
             self._until.move_to_end(one)
         self._ids.update(line.revoked)
-        while len(self._until) > MAX_IDS:
-            self._ids.discard(self._until.popitem(last=False)[0])
+        self._make_room(now)
         self.epoch, self.sequence = line.epoch, line.sequence
         self._not_before = max(self._not_before, line.not_before)
         if not line.more:
@@ -113,6 +118,19 @@ class Revocations:
     def count(self) -> int:
         """How many ids are remembered."""
         return len(self._ids)
+
+    def _is_complete(self, now: float) -> bool:
+        """Tell whether all that can still matter is known, but for what happened in the last seconds."""
+        return now <= self._heard_at + CLOSED_AFTER and now >= self._incomplete_until
+
+    def _make_room(self, now: float) -> None:
+        """Forget the oldest of too many ids, and remember for how long it would have taken them to know a token."""
+        if len(self._until) > MAX_IDS and now >= self._incomplete_until:
+            _log.error("revocations-forgotten", issuer=self.issuer, remembered=MAX_IDS)
+        while len(self._until) > MAX_IDS:
+            oldest, until = self._until.popitem(last=False)
+            self._ids.discard(oldest)
+            self._incomplete_until = max(self._incomplete_until, until)
 
     def _forget(self, now: float) -> None:
         while self._until:

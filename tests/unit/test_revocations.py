@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 
 from ordermgmt.errors import Unauthenticated, Unavailable
@@ -110,23 +111,58 @@ def test_what_was_issued_before_a_restore_is_over() -> None:
         view.check(NONE, NOW - 1, NOW)
 
 
-def test_ids_are_forgotten_in_time_and_never_more_than_there_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_IDS", 3)
+def test_ids_are_forgotten_in_time() -> None:
     clock = Clock()
     view = view_of(clock)
     view.apply(line(2, "a", "b"))
     clock.time += 10
-    view.apply(line(5, "b", "c", "d"))  # b again: it counts as new
-    with pytest.raises(Unauthenticated):
-        view.check(frozenset({"b"}), NOW, NOW)
-    view.check(frozenset({"a"}), NOW, NOW)
-    clock.time += 89
-    view.apply(line(5))
+    view.apply(line(4, "b", "c"))  # b again: it counts as new
+    clock.time += 80
+    view.apply(line(4))
+    assert view.count == 2
+    view.check(frozenset({"a"}), NOW, clock.time)
+    clock.time += 10
+    view.apply(line(4))
+    assert view.count == 0
+    view.check(frozenset({"b"}), NOW, clock.time)
+
+
+def test_while_a_forgotten_id_would_matter_only_young_tokens_are_taken(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(module, "MAX_IDS", 3)
+    clock = Clock()
+    view = view_of(clock)
+    view.apply(line(3, "a", "b", "c"))
+    view.check(NONE, NOW - YOUNG - 1, NOW)
+    clock.time += 10
+    view.apply(line(4, "a", "d"))  # a again: b is the oldest now
+    view.apply(line(5, "e"))
     assert view.count == 3
+    assert "".join(capsys.readouterr()).count("revocations-forgotten") == 1
+    for forgotten in (frozenset({"b"}), frozenset({"c"}), NONE):
+        view.check(forgotten, NOW, NOW + YOUNG)
+        with pytest.raises(Unavailable, match="revocations-unknown"):
+            view.check(forgotten, NOW - 1, NOW + YOUNG)
+    with pytest.raises(Unauthenticated):
+        view.check(frozenset({"d"}), NOW - 1, NOW + YOUNG)
+    clock.time += 79
+    view.apply(line(5))
+    with pytest.raises(Unavailable):
+        view.check(NONE, NOW - 1, NOW + YOUNG)
     clock.time += 1
     view.apply(line(5))
-    assert view.count == 0
-    view.check(frozenset({"b"}), clock.time, clock.time)
+    view.check(NONE, NOW - 1, NOW + YOUNG)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"epoch": "e" * 65}, {"sequence": -1}, {"keep": 0}, {"revoked": ["x" * 257]}, {"revoked": ["x"] * 501}]
+)
+def test_a_line_is_bounded(changes: dict[str, object]) -> None:
+    good = {"epoch": "e" * 64, "sequence": 0, "keep": 90, "revoked": ["x" * 256] * 500}
+    assert msgspec.json.decode(msgspec.json.encode(good), type=RevocationLine).sequence == 0
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.json.decode(msgspec.json.encode(good | changes), type=RevocationLine)
 
 
 def test_who_listens_is_told_once_it_is_in_force() -> None:

@@ -30,8 +30,6 @@ from ordermgmt.gateway.trail import Trails
 from ordermgmt.net import Address, ClientTls
 from ordermgmt.net.outbound import HttpClient, open_client
 from ordermgmt.runtime import ServiceContext
-from ordermgmt.security import tokens
-from ordermgmt.security.claims import read_ids
 from ordermgmt.security.key_file import KeyFile, open_key_file
 from ordermgmt.security.revocations import Revocations
 from ordermgmt.security.tls import Credential, PublicTls
@@ -164,7 +162,6 @@ def _exchange(provider: Provider, clock: Clock) -> Exchange:
             answer = await (await provider.connected()).exchange(subject_token, audience)
         except GrantRefused as refused:
             raise Unauthenticated(INVALID_SUBJECT_TOKEN, str(refused)) from refused
-        ids = read_ids(tokens.parse(answer.access_token).payload)
-        return Exchanged(answer.access_token, asked_at + (answer.expires_in or 0), asked_at, ids)
+        return Exchanged.read(answer.access_token, asked_at + (answer.expires_in or 0))
 
     return exchange

@@ -12,7 +12,9 @@ import trio
 from ordermgmt.clock import Clock
 from ordermgmt.errors import Error, Unavailable
 from ordermgmt.gateway.trail import current_trail
+from ordermgmt.security.claims import read_ids, read_time
 from ordermgmt.security.revocations import Revocations
+from ordermgmt.security.tokens import parse
 
 __all__ = ["Exchange", "Exchanged", "Exchanges"]
 
@@ -33,6 +35,15 @@ class Exchanged:
     expires_at: float
     issued_at: float
     ids: frozenset[str] = frozenset()
+
+    @classmethod
+    def read(cls, token: str, expires_at: float) -> Exchanged:
+        """Read what a JWT says of its revocation. Without `iat` it is as old as can be. Raises Unauthenticated.
+
+        The time is its issuer's, as that of a restore is that it is compared with.
+        """
+        payload = parse(token).payload
+        return cls(token, expires_at, read_time(payload, "iat") or 0.0, read_ids(payload))
 
 
 @dataclass(slots=True)

@@ -27,7 +27,6 @@ from ordermgmt.net.server import serve
 from ordermgmt.order.contract import AUDIENCE as ORDER
 from ordermgmt.runtime import ServiceContext
 from ordermgmt.security import tokens
-from ordermgmt.security.claims import read_ids
 from ordermgmt.security.guard import Authenticate, Guard, Require
 from ordermgmt.security.peer import Peer
 from ordermgmt.security.principal import Principal
@@ -133,9 +132,7 @@ def _exchange(sts: StsClient, clock: Clock, timeout: float) -> Exchange:
                 issued = await sts.exchange(subject_token, audience)
         except trio.TooSlowError as error:
             raise Unavailable("sts-unreachable", "the token service does not answer", retry_after=1) from error
-        return Exchanged(
-            issued.token, asked_at + issued.expires_in, asked_at, read_ids(tokens.parse(issued.token).payload)
-        )
+        return Exchanged.read(issued.token, asked_at + issued.expires_in)
 
     return exchange
 

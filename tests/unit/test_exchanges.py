@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 import trio
 
 from ordermgmt.errors import Unauthenticated, Unavailable
+from ordermgmt.gateway import browsers, main
 from ordermgmt.gateway import exchanges as module
 from ordermgmt.gateway.exchanges import Exchanged, Exchanges
 from ordermgmt.security.revocations import RevocationLine, Revocations
+from ordermgmt.sts.client import IssuedToken
 from ordermgmt.testing.clocks import VirtualClock
+from tests.unit.jose_setup import NOW, claims, header, sign
 
 LIFE = 60.0
+ASKED_AT = NOW + 20.0
 
 
 class Sts:
@@ -192,3 +199,36 @@ async def test_a_kept_token_of_which_that_cannot_be_known_is_exchanged_anew(
     assert (await kept.get("a", "order")).token == "order-1"
     await trio.sleep(2)
     assert (await kept.get("a", "order")).token == "order-2"
+
+
+class AtOnce:
+    """A token service, a provider and what is connected to it, and a clock that is 20 s ahead of theirs."""
+
+    def __init__(self, token: str) -> None:
+        self.token = token
+
+    async def exchange(self, _token: str, _audience: str) -> IssuedToken:
+        return IssuedToken(self.token, 60, frozenset())
+
+    async def connected(self) -> Any:
+        async def exchange(_token: str, _audience: str) -> SimpleNamespace:
+            return SimpleNamespace(access_token=self.token, expires_in=60)
+
+        return SimpleNamespace(exchange=exchange)
+
+    def now(self) -> float:
+        return ASKED_AT
+
+
+@pytest.mark.parametrize("who", ["clients", "browsers"])
+@pytest.mark.parametrize("issued_at", [NOW, None])
+async def test_what_is_exchanged_was_issued_when_it_says_itself(who: str, issued_at: float | None) -> None:
+    """As at the services, where it is compared with times of the issuer."""
+    payload = {name: value for name, value in claims(sid="s").items() if name != "iat"}
+    if issued_at is not None:
+        payload["iat"] = issued_at
+    fake: Any = AtOnce(sign(header(), payload))
+    exchange = main._exchange(fake, fake, 5) if who == "clients" else browsers._exchange(fake, fake)
+    got = await exchange("a", "order")
+    assert (got.issued_at, got.expires_at) == (issued_at or 0, ASKED_AT + 60)
+    assert "s" in got.ids

@@ -57,13 +57,13 @@ async def open_portal(
     safe = TokenSafe(await _open_key_file(context, database))
     provider = Provider(_client(context), _connect(context), runtime.clock)
     await nursery.start(provider.run)
-    exchanges = Exchanges(
-        _exchange(provider, runtime.clock), revocations=revocations, clock=runtime.clock, nursery=nursery
-    )
+    told = None if config.issuer else revocations  # what the suite's own STS says of its tokens is not about others'
+    exchanges = Exchanges(_exchange(provider, runtime.clock), revocations=told, clock=runtime.clock, nursery=nursery)
     sessions = BrowserSessions(
         database, provider, safe, Refresher(database, safe, provider, runtime.entropy, nursery), limits
     )
-    await nursery.start(end_revoked, sessions, revocations)
+    if told is not None:
+        await nursery.start(end_revoked, sessions, told)
     forwarder = Forwarder(upstreams(exchanges), public_url=public_url + API_PREFIX, timeout=config.upstream_timeout)
     return Portal(
         origin=location_of(public_url).origin,

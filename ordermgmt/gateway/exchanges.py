@@ -62,10 +62,13 @@ class Exchanges:
 
     The exchange itself runs in `nursery`, so a caller that is cancelled fails nobody who waits for the same
     one; whoever owns the nursery ends what is under way. The subject token is kept only as a digest.
-    A token that `revocations` know to be over is never given, whether it was kept or was on its way meanwhile.
+    A token that `revocations` know to be over is never given, whether it was kept or was on its way meanwhile. Without
+    them, of an issuer that has no stream, it is good until its end.
     """
 
-    def __init__(self, exchange: Exchange, *, revocations: Revocations, clock: Clock, nursery: trio.Nursery) -> None:
+    def __init__(
+        self, exchange: Exchange, *, revocations: Revocations | None, clock: Clock, nursery: trio.Nursery
+    ) -> None:
         self._exchange = exchange
         self._revocations = revocations
         self._clock = clock
@@ -98,7 +101,8 @@ class Exchanges:
         return flight.result
 
     def _check(self, exchanged: Exchanged) -> None:
-        self._revocations.check(exchanged.ids, exchanged.issued_at, self._clock.now())
+        if self._revocations is not None:
+            self._revocations.check(exchanged.ids, exchanged.issued_at, self._clock.now())
 
     def _still_good(self, kept: Exchanged) -> bool:
         """Tell whether it may be used; one of which that cannot be known is exchanged anew: the STS knows."""

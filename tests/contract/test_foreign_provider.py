@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 import pytest
@@ -20,6 +21,17 @@ from tests.contract.shop_setup import LOGIN, SESSION, Surfer, open_shop, surfer
 SECRET = "s" * 43
 ISSUER = "https://localhost:9445"
 """The STS, as if it were somebody else's: over its public listener, by its host name."""
+
+
+def foreign(folder: Path) -> dict[str, Any]:
+    """Return the settings of the gateway that name the provider."""
+    (folder / "secret").write_text(f"{SECRET}\n")
+    return {
+        "issuer": ISSUER,
+        "client_id": "orders",
+        "client_secret_file": str(folder / "secret"),
+        "scopes": ("openid", "profile", "add_order"),
+    }
 
 
 async def register(system: RunningSystem) -> None:
@@ -48,14 +60,7 @@ async def consent(browser: Surfer, url: str) -> str:
 async def test_its_answer_needs_the_lax_cookie_and_not_the_strict_one(
     tmp_path: Path, autojump_clock: trio.abc.Clock
 ) -> None:
-    (tmp_path / "secret").write_text(f"{SECRET}\n")
-    settings = {
-        "issuer": ISSUER,
-        "client_id": "orders",
-        "client_secret_file": str(tmp_path / "secret"),
-        "scopes": ("openid", "profile", "add_order"),
-    }
-    async with open_shop(tmp_path, **settings) as system:
+    async with open_shop(tmp_path, **foreign(tmp_path)) as system:
         await register(system)
         browser = await surfer(system)
         back = await consent(browser, ISSUER + (await browser.begin("alice")).removeprefix(ISSUER))
@@ -76,6 +81,23 @@ async def test_its_answer_needs_the_lax_cookie_and_not_the_strict_one(
         without.cookies = {SESSION: browser.cookies[SESSION]}
         back = await browser.begin("alice")
         assert (await without.send("GET", back)).status == 400  # the Strict one alone will not do
+
+
+async def test_what_the_suites_own_sts_revokes_is_not_about_its_sessions(
+    tmp_path: Path, autojump_clock: trio.abc.Clock
+) -> None:
+    """It is the same STS here, so the id of the session is one that its stream tells."""
+    async with (
+        open_shop(tmp_path, **foreign(tmp_path)) as system,
+        open_accounts(system.location("sts"), system.runtime) as accounts,
+    ):
+        await register(system)
+        browser = await surfer(system)
+        back = await consent(browser, ISSUER + (await browser.begin("alice")).removeprefix(ISSUER))
+        assert (await browser.send("GET", back, cross_site=True)).status == 200
+        await accounts.disable_user("alice")
+        await trio.sleep(5)
+        assert (await browser.session())["signed_in"] is True
 
 
 @pytest.mark.parametrize(

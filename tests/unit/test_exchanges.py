@@ -187,6 +187,17 @@ async def test_a_token_that_is_revoked_while_it_is_exchanged_is_given_to_nobody(
     assert not kept._kept
 
 
+async def test_without_a_stream_a_token_is_good_until_its_end(
+    autojump_clock: trio.abc.Clock, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.unit.test_exchanges.LIFE", 600.0)
+    sts = Sts(clock := VirtualClock())
+    kept = Exchanges(sts.exchange, revocations=None, clock=clock, nursery=nursery)
+    await kept.get("a", "order")
+    await trio.sleep(500)
+    assert (await kept.get("a", "order")).token == "order-1"
+
+
 async def test_a_kept_token_of_which_that_cannot_be_known_is_exchanged_anew(
     autojump_clock: trio.abc.Clock, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
 ) -> None:

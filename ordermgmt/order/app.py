@@ -134,7 +134,7 @@ def _actor_of(call: Call) -> Actor:
 
 
 def _as_actor(principal: Principal) -> Actor:
-    return Actor(principal.iss, principal.sub, principal.actor)
+    return Actor(principal.iss, principal.sub, principal.actor, principal.full_name)
 
 
 def _key(call: Call) -> str | None:
@@ -182,7 +182,17 @@ def _summary(order: StoredOrder) -> contract.OrderSummary:
 
 def _change(row: ChangeRow) -> contract.Change:
     actor = row.actor
-    return contract.Change(row.version, row.action, _when(row.at), actor.iss, actor.sub, actor.via, row.name, row.items)
+    return contract.Change(
+        version=row.version,
+        action=row.action,
+        at=_when(row.at),
+        issuer=actor.iss,
+        subject=actor.sub,
+        full_name=actor.full_name,
+        actor=actor.via,
+        name=row.name,
+        items=row.items,
+    )
 
 
 def _operation(entry: Entry) -> contract.Operation:

@@ -114,13 +114,17 @@ class OrderList(msgspec.Struct, frozen=True):
 
 
 class Change(msgspec.Struct, frozen=True):
-    """One change of an order: who did it (`issuer`, `subject`), through which `actor`, and when."""
+    """One change of an order: who did it (`issuer`, `subject`), through which `actor`, and when.
+
+    `full_name` is what the issuer called a user then, null if it did not.
+    """
 
     version: int
     action: str
     at: str
     issuer: str
     subject: str
+    full_name: str | None
     actor: str | None
     name: str
     items: tuple[Item, ...]

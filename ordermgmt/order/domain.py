@@ -14,11 +14,15 @@ __all__ = ["Actor", "StoredOrder", "check_if_match", "check_items", "etag", "may
 
 
 class Actor(msgspec.Struct, frozen=True):
-    """Who does something: the principal (iss, sub), and the client that acts for it, if another."""
+    """Who does something: the principal (iss, sub), and the client that acts for it, if another.
+
+    `full_name` is for those who read the history, and decides nothing.
+    """
 
     iss: str
     sub: str
     via: str | None = None
+    full_name: str | None = None
 
 
 class StoredOrder(msgspec.Struct, frozen=True):

@@ -34,8 +34,8 @@ __all__ = [
 ]
 
 _COLUMNS = (
-    "id, kind, order_id, name, items, deltas, replaces, version, iss, sub, via, idempotency_key, fingerprint,"
-    " created_at, state, reason, holder, lease_until, attempt"
+    "id, kind, order_id, name, items, deltas, replaces, version, iss, sub, via, full_name,"
+    " idempotency_key, fingerprint, created_at, state, reason, holder, lease_until, attempt"
 )
 _VALUES = ", ".join(["?"] * (_COLUMNS.count(",") + 1))
 _ITEMS = msgspec.json.Decoder(tuple[Item, ...])
@@ -93,6 +93,7 @@ def insert(tx: Transaction, entry: Entry, finished_at: float | None = None) -> b
             actor.iss,
             actor.sub,
             actor.via,
+            actor.full_name,
             key.text if key is not None else None,
             key.fingerprint if key is not None else None,
             entry.created_at,
@@ -247,8 +248,8 @@ def unfinished(tx: Transaction, limit: int) -> list[Entry]:
 
 
 def _entry(row: Iterable[Any]) -> Entry:
-    (entry_id, kind, order_id, name, items, deltas, replaces, version, iss, sub, via, key, mark, *rest) = row
-    created_at, state, reason, holder, lease_until, attempt = rest
+    (entry_id, kind, order_id, name, items, deltas, replaces, version, *rest) = row
+    iss, sub, via, full_name, key, mark, created_at, state, reason, holder, lease_until, attempt = rest
     return Entry(
         id=entry_id,
         kind=kind,
@@ -260,7 +261,7 @@ def _entry(row: Iterable[Any]) -> Entry:
             replaces,
         ),
         version=version,
-        actor=Actor(iss, sub, via),
+        actor=Actor(iss, sub, via, full_name),
         key=IdempotencyKey(key, mark) if key is not None else None,
         created_at=created_at,
         state=State(state),

@@ -120,8 +120,8 @@ def record(tx: Transaction, entry: Entry, action: str, at: float) -> None:
     """
     plan, actor = entry.plan, entry.actor
     tx.execute(
-        "INSERT INTO changes (version, order_id, created_version, action, at, iss, sub, via, name, items)"
-        " SELECT ?, id, created_version, ?, ?, ?, ?, ?, ?, ? FROM orders WHERE id = ?",
+        "INSERT INTO changes (version, order_id, created_version, action, at, iss, sub, via, full_name, name, items)"
+        " SELECT ?, id, created_version, ?, ?, ?, ?, ?, ?, ?, ? FROM orders WHERE id = ?",
         (
             entry.version,
             action,
@@ -129,6 +129,7 @@ def record(tx: Transaction, entry: Entry, action: str, at: float) -> None:
             actor.iss,
             actor.sub,
             actor.via,
+            actor.full_name,
             plan.name,
             _encode(plan.items),
             entry.order_id,
@@ -160,13 +161,13 @@ def newest(tx: Transaction, *, owner: Actor | None, before: int | None, limit: i
 def change_rows(tx: Transaction, order_id: str) -> list[ChangeRow]:
     """Return the kept changes of the order that has this id now, oldest first."""
     rows = tx.execute(
-        "SELECT c.version, c.action, c.at, c.iss, c.sub, c.via, c.name, c.items FROM changes c"
+        "SELECT c.version, c.action, c.at, c.iss, c.sub, c.via, c.full_name, c.name, c.items FROM changes c"
         " JOIN orders o ON o.created_version = c.created_version WHERE o.id = ? ORDER BY c.version",
         (order_id,),
     ).rows
     return [
-        ChangeRow(version, action, at, Actor(iss, sub, via), name, _ITEMS.decode(items))
-        for version, action, at, iss, sub, via, name, items in rows
+        ChangeRow(version, action, at, Actor(iss, sub, via, full_name), name, _ITEMS.decode(items))
+        for version, action, at, iss, sub, via, full_name, name, items in rows
     ]
 
 

@@ -20,7 +20,7 @@ def test_alice_orders_and_everybody_sees_the_stock_fall(visitors: Visitors) -> N
     expect(alice.main).to_contain_text("Total $715.37")
     alice.place()
     expect(alice.heading(name)).to_be_focused()
-    expect(alice.main).to_contain_text("Ordered by alice through gateway")
+    expect(alice.main).to_contain_text("Ordered by Alice (alice) through gateway")
     expect(alice.button("Cancel the order")).to_have_count(0)
     assert visitors.shop.stock(HEADPHONES_PATH) == before - 2
     expect(card).to_contain_text(f"{before - 2} in stock")

@@ -11,6 +11,7 @@ import trio
 from ordermgmt.net.outbound import HttpClient
 from ordermgmt.pki import files as pki
 from ordermgmt.testing.harness import RunningSystem, running_system
+from tests.contract.shop_setup import open_shop, surfer
 
 BOOK = {"category": "books", "code": "978-1617295959", "qty": 1}
 CABLE = {"category": "electronics", "code": "CABLE", "qty": 1}
@@ -112,6 +113,22 @@ async def test_the_history_is_for_the_owner_and_who_reads_all_orders(
         assert [(change["action"], change["subject"], change["actor"]) for change in changes] == [
             ("created", "client:alice-app", None),
             ("updated", "client:admin-app", "client:gateway"),
+        ]
+
+
+async def test_the_history_calls_users_by_their_full_name(tmp_path: Path, autojump_clock: trio.abc.Clock) -> None:
+    async with open_shop(tmp_path) as system:
+        browser = await surfer(system)
+        await browser.sign_in("alice")
+        created = await browser.ask("POST", "/api/order", {"id": "1", "name": "One", "items": [BOOK]})
+        assert created.status == 201
+        admin = await system.order_token("admin-app")
+        update = {"name": "Two", "items": [BOOK]}
+        assert (await system.request("order", "PUT", "/order/1", token=admin, json=update)).status == 200
+        changes = json.loads((await browser.get("/api/order/1/history")).content)["changes"]
+        assert [(change["subject"], change["full_name"], change["actor"]) for change in changes] == [
+            ("alice", "Alice", "client:gateway"),
+            ("client:admin-app", None, None),
         ]
 
 

@@ -93,7 +93,7 @@ def test_an_operator_sees_what_is_stuck_and_has_it_tried_again(tmp_path: Path) -
             file.execute(
                 "INSERT INTO journal SELECT 'op-1', kind, '2', name, items, deltas, version + 1000, replaces, iss, sub,"
                 " via, NULL, NULL, created_at, 'stuck', '[500,\"inventory-request\",\"not understood\",null,{}]',"
-                " holder, 0, 1, NULL, NULL, 0 FROM journal"
+                " holder, 0, 1, NULL, NULL, 0, NULL FROM journal"
             )
         listed = running.command("journal", "list")
         assert listed.startswith("op-1  stuck   create  order 2  ")

@@ -174,12 +174,12 @@ def overwrite(backup: Path) -> None:
 def newer(backup: Path) -> None:
     path = backup / "manifest.json"
     manifest = json.loads(path.read_text())
-    manifest["schemas"]["order.sqlite"]["3"] = "0" * 64
+    manifest["schemas"]["order.sqlite"]["4"] = "0" * 64
     path.write_text(json.dumps(manifest))
 
 
 def secretly_newer(backup: Path) -> None:
-    tamper(backup, "order.sqlite", "INSERT INTO schema_migration VALUES (3, '0003_x.sql', 'x')")
+    tamper(backup, "order.sqlite", "INSERT INTO schema_migration VALUES (4, '0004_x.sql', 'x')")
 
 
 def edit(key: str, value: object) -> Callable[[Path], None]:
@@ -205,8 +205,8 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda backup: tamper(backup, "sts.sqlite", "PRAGMA foreign_keys = OFF", "DELETE FROM clients"),
         r"sts\.sqlite is damaged: a row of access_tokens refers to none of clients",
     ),
-    "a newer schema": (newer, r"order\.sqlite: written by a newer version: it has schema 3, this version knows 2"),
-    "a schema that is newer than it says": (secretly_newer, "written by a newer version: it has schema 3"),
+    "a newer schema": (newer, r"order\.sqlite: written by a newer version: it has schema 4, this version knows 3"),
+    "a schema that is newer than it says": (secretly_newer, "written by a newer version: it has schema 4"),
 }
 
 

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from ordermgmt.errors import Conflict, OutcomeUnknown, Unavailable
 from ordermgmt.order import changes, journal_store
+from ordermgmt.order.domain import Actor
 from ordermgmt.order.journal import Entry, State, Verdict
 from tests.unit.order_setup import ALICE, Replica, create, request_lost, result, shop
 
@@ -20,12 +21,12 @@ POSTPONED = Verdict(State.PENDING, OutcomeUnknown("inventory-no-answer"))
 STUCK = Verdict(State.STUCK, Conflict("operation-mismatch"))
 
 
-async def pending(one: Replica) -> Entry:
+async def pending(one: Replica, actor: Actor = ALICE) -> Entry:
     """Leave one create pending, its caller gone and its lease over."""
     one.orders.stop_recovery()
     one.stock.always = request_lost
     with trio.move_on_after(0.5):
-        await result(one.orders.create(create(), ALICE))
+        await result(one.orders.create(create(), actor))
     await trio.sleep(20)
     (entry,) = await one.orders.journal.unfinished()
     return entry
@@ -54,6 +55,18 @@ async def test_only_the_first_outcome_counts(tmp_path: Path, autojump_clock: tri
                 assert settled.state is first.state
                 assert str(settled.reason) == str(first.reason)
                 assert await everything(one) == before
+
+
+async def test_who_takes_a_change_up_after_a_crash_still_knows_who_wanted_it(
+    tmp_path: Path, autojump_clock: trio.abc.Clock
+) -> None:
+    actor = Actor("sts", "alice", "client:gateway", "Alice A.")
+    async with shop(tmp_path) as one:
+        assert (await pending(one, actor)).actor == actor
+    async with shop(tmp_path) as one:
+        await trio.sleep(20)
+        (change,) = await one.orders.history("1", ALICE, all_orders=False)
+        assert change.actor == actor
 
 
 async def test_what_we_decide_ourselves_needs_the_lease(tmp_path: Path, autojump_clock: trio.abc.Clock) -> None:

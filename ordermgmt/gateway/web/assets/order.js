@@ -187,7 +187,7 @@ function historyOf(history, items) {
             {},
             h("strong", {}, ACTIONS[change.action] ?? change.action),
             " by ",
-            change.subject,
+            change.full_name ? `${change.full_name} (${change.subject})` : change.subject,
             change.actor && ` through ${change.actor.replace(/^client:/, "")}`,
           ),
           h("p", { class: "small" }, `“${change.name}”: ${summary(change.items, items)}`),

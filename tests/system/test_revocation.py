@@ -155,13 +155,17 @@ def in_flight(world: World) -> dict[str, float]:
     world.between.delay = 0.7
     with used(world, {"gateway": token}) as seen:
         let_pass(0.3)
+        started_at = time.monotonic()
         world.revoke(token)
         ended_at = time.monotonic()
         let_pass(0.5)
         world.between.delay = 0.0
         let_pass(T_STREAM)
     assert seen["gateway"][-1][1] == 401
-    return {"in flight": max((at for at, status in seen["gateway"] if status == 200), default=ended_at) - ended_at}
+    accepted = [at for at, status in seen["gateway"] if status == 200]
+    assert accepted, "never accepted"
+    assert max(accepted) > started_at, "no use while it was revoked"
+    return {"in flight": max(accepted) - ended_at}
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ordermgmt.security.claims import read_ids
 from ordermgmt.sts.contract import AUDIENCES, ORDER_SCOPES, SERVICE_SCOPES, TOKEN_EXCHANGE, Audience, OAuthError
 from ordermgmt.sts.domain import MAX_ACTORS, Authority, choose_target, exchange, for_client, for_itself
 from ordermgmt.sts.registration import Client, UserDetails, is_client_id, is_redirect_uri, is_user_name, system_clients
@@ -40,16 +41,18 @@ authorities = st.builds(
     user=st.sampled_from([None, UserDetails("Alice", ("customer",))]),
     sid=st.sampled_from(["", "sid-1"]),
     family=st.sampled_from(["", "family-1"]),
+    generation=st.integers(0, 3),
+    revocable_by=st.lists(st.sampled_from(["family-1", "client:app#1", "token-1"]), unique=True).map(tuple),
 )
 exchanges = st.lists(
     st.fixed_dictionaries(
         {
-            "caller": names,
+            "caller": st.none() | names,  # None: who the token is for
             "allowed": st.sets(names).map(frozenset),
             "target": names,
             "scopes": st.none() | scope_sets,
             "lifetime": st.integers(1, 10_000),
-            "later": st.integers(0, 2000),
+            "later": st.sampled_from([0, 1, 60, 2000]),
             "thumbprint": st.sampled_from(["", "thumb-1", "thumb-2"]),
         }
     ),
@@ -62,7 +65,12 @@ def test_no_sequence_of_exchanges_widens_anything(first: Authority, steps: list[
     current, now = first, NOW
     for step in steps:
         now += step["later"]
-        caller = Client(step["caller"], frozenset({TOKEN_EXCHANGE}), frozenset(), exchange_targets=step["allowed"])
+        caller = Client(
+            step["caller"] or current.audience,
+            frozenset({TOKEN_EXCHANGE}),
+            frozenset(),
+            exchange_targets=step["allowed"],
+        )
         try:
             narrowed = exchange(
                 current,
@@ -82,6 +90,9 @@ def test_no_sequence_of_exchanges_widens_anything(first: Authority, steps: list[
         assert now < narrowed.expires_at <= min(current.expires_at, now + step["lifetime"])
         assert (narrowed.issuer, narrowed.subject, narrowed.user) == (current.issuer, current.subject, current.user)
         assert (narrowed.sid, narrowed.family) == (current.sid, current.family)
+        assert narrowed.generation == current.generation
+        assert narrowed.revocable_by == first.revocable_by  # what it came of ends it, however far it went
+        assert set(narrowed.revocable_by) <= read_ids(narrowed.claims(token_id="id", issued_at=int(now)))
         assert narrowed.client_id == caller.id
         assert narrowed.actors == (f"client:{caller.id}", *current.actors)
         assert len(narrowed.actors) <= MAX_ACTORS

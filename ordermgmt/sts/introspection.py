@@ -54,8 +54,8 @@ def introspect(core: Core, sent: TokenRequest, found: FoundToken) -> Mapping[str
 def revoke(core: Core, sent: TokenRequest, found: FoundToken) -> Family | Authority | None:
     """Return what a revocation request ends (RFC 7009 section 2): a family, an access token, or nothing.
 
-    Raises OAuthError: invalid_grant for a token of another client, unsupported_token_type for a JWT, which nobody
-    asks about before its time is over.
+    Raises OAuthError: invalid_grant for a token of another client, unsupported_token_type for a JWT, which ends with
+    what it came of (docs/revocation.md).
     """
     client = core.recognize(sent, (*AUTH_METHODS, NONE))
     _require_token(sent)

@@ -59,6 +59,9 @@ def create_app(forwarder: Forwarder, portal: Portal, watch: Watch, guard: Guard)
             status.append(answer.status)
         return answer
 
+    async def confirm_session() -> None:
+        await portal.api.confirm(current_session())
+
     async def what_just_happened(request_id: str) -> Response:
         return Response(portal.trails.find(request_id, current_session()), content_type="application/json")
 
@@ -73,8 +76,10 @@ def create_app(forwarder: Forwarder, portal: Portal, watch: Watch, guard: Guard)
         view = require_session()(view_of(_endpoint(forward_of_session, route, _no_token)))
         app.add_url_rule(f"{API_PREFIX}{route.path}", f"session {route.path}", view, methods=route.methods)
     app.add_url_rule(PATH_PATH, "path", require_session()(what_just_happened), methods=["GET"])
-    add_operate_routes(app, watch, "", require(OPERATE), forwarder.forward, _token_of_request)
-    add_operate_routes(app, watch, API_PREFIX, require_session(OPERATE), forward_of_session, lambda: None)
+    add_operate_routes(app, watch, "", require(OPERATE), forwarder.forward, _token_of_request, _confirmed)
+    add_operate_routes(
+        app, watch, API_PREFIX, require_session(OPERATE), forward_of_session, lambda: None, confirm_session
+    )
     add_browser_routes(app, portal)
     guard.protect(app)
     return short_cut
@@ -82,6 +87,10 @@ def create_app(forwarder: Forwarder, portal: Portal, watch: Watch, guard: Guard)
 
 def _sent_token(call: Call) -> str | None:
     return bearer_token(call.values(b"authorization"))
+
+
+async def _confirmed() -> None:
+    """Do nothing: the guard has had the token exchanged."""
 
 
 def _token_of_request() -> str | None:

@@ -75,7 +75,7 @@ async def open_portal(
         files=await runtime.threads.run(
             partial(load_files, files("ordermgmt.gateway") / "web", {OPENAPI_PATH: _api_document(context)})
         ),
-        trails=Trails(context.config.suite.trust_domain, runtime.clock),
+        trails=Trails(context.config.suite.trust_domain, None if config.issuer else "sts", runtime.clock),
         entropy=runtime.entropy,
     )
 

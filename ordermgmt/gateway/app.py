@@ -28,6 +28,8 @@ from ordermgmt.sts.contract import OPERATE
 __all__ = ["create_app"]
 
 MAX_QUERY = 2048
+NO_SNIFFING = [("x-content-type-options", "nosniff")]
+"""On every answer: none is to be taken for something else than it says."""
 _FORWARDED = [(name, name.encode()) for name in FORWARDED_HEADERS]
 _PARAMETERS: Mapping[str, Callable[[str], bool]] = {
     "order_id": is_order_id,
@@ -48,7 +50,7 @@ def create_app(forwarder: Forwarder, portal: Portal, watch: Watch, guard: Guard)
     theirs hold for all of it, and are kept there.
     """
     app = new_app("gateway")
-    short_cut = ShortCut(app, guard, max_body=MAX_BODY)
+    short_cut = ShortCut(app, guard, max_body=MAX_BODY, fields=NO_SNIFFING)
 
     async def forward_of_session(asked: Request) -> operations.Answer:
         session = current_session()

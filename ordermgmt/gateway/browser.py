@@ -53,7 +53,6 @@ HEADERS = {
         "camera=(), display-capture=(), fullscreen=(), geolocation=(), microphone=(), payment=(), usb=()"
     ),
     "referrer-policy": "no-referrer",
-    "x-content-type-options": "nosniff",
 }
 HSTS = "max-age=31536000"
 BROWSER_PATHS = (API_PREFIX, SESSION_PATH)

@@ -36,6 +36,7 @@ test: $(VENV)/.dev  ## all checks but those that take minutes: .ci/run has these
 ifeq ($(TESTS),)
 	$(BIN)/pytest -n 2 --dist loadgroup -m 'not slow and not month and not serial and not browser'
 	$(BIN)/pytest -m 'serial and not slow and not month'
+	@echo "Tests in a browser did not run: make test-browser runs them (it needs Chromium and node)."
 else
 	$(BIN)/pytest $(TESTS)
 endif

@@ -28,6 +28,8 @@ from ordermgmt.sts.contract import OPERATE
 __all__ = ["create_app"]
 
 MAX_QUERY = 2048
+NO_SNIFFING = [("x-content-type-options", "nosniff")]
+"""On every answer: none is to be taken for something else than it says."""
 _FORWARDED = [(name, name.encode()) for name in FORWARDED_HEADERS]
 _PARAMETERS: Mapping[str, Callable[[str], bool]] = {
     "order_id": is_order_id,
@@ -48,7 +50,7 @@ def create_app(forwarder: Forwarder, portal: Portal, watch: Watch, guard: Guard)
     theirs hold for all of it, and are kept there.
     """
     app = new_app("gateway")
-    short_cut = ShortCut(app, guard, max_body=MAX_BODY)
+    short_cut = ShortCut(app, guard, max_body=MAX_BODY, fields=NO_SNIFFING)
 
     async def forward_of_session(asked: Request) -> operations.Answer:
         session = current_session()
@@ -58,6 +60,9 @@ def create_app(forwarder: Forwarder, portal: Portal, watch: Watch, guard: Guard)
             answer = await portal.api.forward(asked, session)
             status.append(answer.status)
         return answer
+
+    async def confirm_session() -> None:
+        await portal.api.confirm(current_session())
 
     async def what_just_happened(request_id: str) -> Response:
         return Response(portal.trails.find(request_id, current_session()), content_type="application/json")
@@ -73,8 +78,10 @@ def create_app(forwarder: Forwarder, portal: Portal, watch: Watch, guard: Guard)
         view = require_session()(view_of(_endpoint(forward_of_session, route, _no_token)))
         app.add_url_rule(f"{API_PREFIX}{route.path}", f"session {route.path}", view, methods=route.methods)
     app.add_url_rule(PATH_PATH, "path", require_session()(what_just_happened), methods=["GET"])
-    add_operate_routes(app, watch, "", require(OPERATE), forwarder.forward, _token_of_request)
-    add_operate_routes(app, watch, API_PREFIX, require_session(OPERATE), forward_of_session, lambda: None)
+    add_operate_routes(app, watch, "", require(OPERATE), forwarder.forward, _token_of_request, _confirmed)
+    add_operate_routes(
+        app, watch, API_PREFIX, require_session(OPERATE), forward_of_session, lambda: None, confirm_session
+    )
     add_browser_routes(app, portal)
     guard.protect(app)
     return short_cut
@@ -82,6 +89,10 @@ def create_app(forwarder: Forwarder, portal: Portal, watch: Watch, guard: Guard)
 
 def _sent_token(call: Call) -> str | None:
     return bearer_token(call.values(b"authorization"))
+
+
+async def _confirmed() -> None:
+    """Do nothing: the guard has had the token exchanged."""
 
 
 def _token_of_request() -> str | None:

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from markupsafe import escape
 from quart import Response, g, request
 
-from ordermgmt.errors import CrossSite, Error, InvalidRequest, MethodNotAllowed, Unavailable
+from ordermgmt.errors import CrossSite, Error, InvalidRequest, MethodNotAllowed, Unauthenticated, Unavailable
 from ordermgmt.gateway.contract import (
     API_PREFIX,
     CALLBACK_PATH,
@@ -24,6 +24,7 @@ from ordermgmt.gateway.contract import (
     REQUEST_ID_HEADER,
     SESSION_COOKIE,
     SESSION_PATH,
+    WATCHED_PATHS,
     SessionView,
     User,
 )
@@ -52,7 +53,6 @@ HEADERS = {
         "camera=(), display-capture=(), fullscreen=(), geolocation=(), microphone=(), payment=(), usb=()"
     ),
     "referrer-policy": "no-referrer",
-    "x-content-type-options": "nosniff",
 }
 HSTS = "max-age=31536000"
 BROWSER_PATHS = (API_PREFIX, SESSION_PATH)
@@ -93,8 +93,18 @@ def add_browser_routes(app: App, portal: Portal) -> None:
 
 
 async def authenticate_session(portal: Portal) -> Principal:
-    """Return whose session the current request is of, and note that it is used. Raises Unauthenticated."""
-    session = await portal.sessions.use(read_cookie(SESSION_COOKIE))
+    """Return whose session the current request is of. Raises Unauthenticated.
+
+    It counts as use, unless a page asked by itself: with that, a page that is left open would keep its session.
+    """
+    cookie = read_cookie(SESSION_COOKIE)
+    if request.url_rule is not None and request.url_rule.rule in WATCHED_PATHS:
+        found = await portal.sessions.find(cookie)
+        if found is None:
+            raise Unauthenticated("no-session")
+        session = found
+    else:
+        session = await portal.sessions.use(cookie)
     g.session = session
     return Principal(
         iss=session.issuer,

@@ -80,11 +80,16 @@ class BrowserSessions:
     async def end(self, cookie: str) -> str:
         """End the session of a cookie, if there is one, and return where its browser ends the one at the provider.
 
-        It is gone, on disk, before the provider is told. Raises Unavailable.
+        It is gone, on disk, before the provider is looked for or told: without one the browser goes to where the
+        provider would have sent it. Raises Unavailable if the database is away.
         """
-        provider = await self._provider.connected()
         digest = cookie_digest(cookie)
         ended = await self._database.write(lambda transaction: session_store.end_session(transaction, digest))
+        try:
+            provider = await self._provider.connected()
+        except Unavailable as error:
+            log.warning("tokens-not-revoked", reason=str(error))
+            return self._provider.client.post_logout_redirect_uri
         if ended is None:
             return provider.logout_url("")
         try:

@@ -69,11 +69,11 @@ async def open_portal(
         origin=location_of(public_url).origin,
         sessions=sessions,
         sign_ins=SignIns(database, provider, safe, limits, runtime.entropy),
-        api=SessionApi(forwarder, sessions),
+        api=SessionApi(forwarder, sessions, exchanges),
         files=await runtime.threads.run(
             partial(load_files, files("ordermgmt.gateway") / "web", {OPENAPI_PATH: _api_document(context)})
         ),
-        trails=Trails(context.config.suite.trust_domain, runtime.clock),
+        trails=Trails(context.config.suite.trust_domain, None if config.issuer else "sts", runtime.clock),
         entropy=runtime.entropy,
     )
 

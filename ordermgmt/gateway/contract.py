@@ -28,6 +28,7 @@ __all__ = [
     "SESSION_COOKIE",
     "SESSION_PATH",
     "STATUS_PATH",
+    "WATCHED_PATHS",
     "Account",
     "Accounts",
     "Route",
@@ -99,6 +100,12 @@ ROUTES = (
     Route("/inventory/<category>", "inventory", public=("GET",)),
     Route("/inventory/<category>/<code>", "inventory", public=("GET",)),
 )
+
+WATCHED_PATHS = frozenset(
+    f"{API_PREFIX}{path}"
+    for path in (STATUS_PATH, HISTORY_PATH, ACCOUNTS_PATH, *(route.path for route in ROUTES if route.watched))
+)
+"""What the operator's page asks for by itself, again and again: no use of a session, which else would never end."""
 
 IDEMPOTENCY_KEY = "idempotency-key"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,11 +13,15 @@ from ordermgmt.security.jose_json import Refused, decode_object
 __all__ = ["MAX_DOCUMENT", "Location", "ProviderMetadata", "location_of", "read_metadata"]
 
 MAX_DOCUMENT = 64 * 1024
+_DEFAULT_PORT = re.compile(r":(0*443)?\Z", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """A URL as a request needs it: whom to connect to (`https://host:port`), and path and query."""
+    """A URL as a request needs it: whom to connect to, and path and query.
+
+    The origin is as browsers write it (RFC 6454 section 6.2): `https://host:port`, without the port if it is 443.
+    """
 
     origin: str
     target: str
@@ -95,4 +100,4 @@ def _read(url: str) -> SplitResult:
 
 def _split(parts: SplitResult) -> Location:
     query = f"?{parts.query}" if parts.query else ""
-    return Location(f"https://{parts.netloc.lower()}", (parts.path or "/") + query)
+    return Location(f"https://{_DEFAULT_PORT.sub('', parts.netloc.lower())}", (parts.path or "/") + query)

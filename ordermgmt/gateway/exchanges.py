@@ -94,6 +94,8 @@ class Exchanges:
             self._nursery.start_soon(self._fly, key, subject_token, audience, flight)
         await flight.done.wait()
         if flight.result is None:
+            if trail is not None:
+                trail.not_exchanged(flight.error, trio.current_time() - begun)
             # Shared by all waiters: without this it would collect the traceback of each.
             raise flight.error.with_traceback(None)
         if trail is not None:

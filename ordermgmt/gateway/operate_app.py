@@ -22,17 +22,29 @@ __all__ = ["add_operate_routes"]
 
 Forward = Callable[[Request], Awaitable[Answer]]
 Decorate = Callable[[Callable[..., Any]], Callable[..., Any]]
+Confirm = Callable[[], Awaitable[None]]
 
 
 def add_operate_routes(
-    app: App, watch: Watch, prefix: str, policy: Decorate, forward: Forward, token: Callable[[], str | None]
+    app: App,
+    watch: Watch,
+    prefix: str,
+    policy: Decorate,
+    forward: Forward,
+    token: Callable[[], str | None],
+    confirm: Confirm,
 ) -> None:
-    """Add the routes behind `prefix`, for those whom `policy` lets in, who ask services through `forward`."""
+    """Add the routes behind `prefix`, for those whom `policy` lets in, who ask services through `forward`.
+
+    Where no service is asked, `confirm` raises Unauthenticated if whoever asks is known no more.
+    """
 
     async def status() -> Response:
+        await confirm()
         return _tagged(await watch.ask("/status"))
 
     async def history() -> Response:
+        await confirm()
         return _tagged(await watch.ask("/history"))
 
     async def accounts() -> Response:

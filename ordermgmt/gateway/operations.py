@@ -97,18 +97,19 @@ class Forwarder:
                 token = await tokens(request.subject_token)
                 if token is not None:
                     headers.append(("authorization", f"Bearer {token}"))
-                begun = trio.current_time()
-                answer = await http.request(
-                    request.method,
-                    request.target,
-                    headers=headers,
-                    content=request.content,
-                    # The order service does what has a key once.
-                    repeatable=request.method in _SAFE or IDEMPOTENCY_KEY in request.headers,
-                )
-                trail = current_trail()
-                if trail is not None:
-                    trail.answered(upstream.name, token, answer, trio.current_time() - begun)
+                begun, trail, answer = trio.current_time(), current_trail(), None
+                try:
+                    answer = await http.request(
+                        request.method,
+                        request.target,
+                        headers=headers,
+                        content=request.content,
+                        # The order service does what has a key once.
+                        repeatable=request.method in _SAFE or IDEMPOTENCY_KEY in request.headers,
+                    )
+                finally:
+                    if trail is not None:
+                        trail.answered(upstream.name, token, answer, trio.current_time() - begun)
                 return answer
         except Unreachable as error:
             code, msg = f"{upstream.name}-unreachable", f"the {upstream.name} service cannot be reached"

@@ -94,9 +94,10 @@ def session_token(session: Session, method: str, now: float) -> Token:
     return Token("session", session.issuer, ["gateway"], _seconds(session.ends_at - now), {}, claims, checks)
 
 
-def opaque(session: Session, now: float) -> Token:
+def opaque(session: Session, now: float, *, taken: bool = True) -> Token:
     """Describe the access token of a session, of which nobody but its issuer can read anything."""
-    checks = [Check("subject token", "known to the token service, good, and meant for the gateway")]
+    said = "known to its issuer, good, and meant for the gateway" if taken else "not known: nothing came of it"
+    checks = [Check("subject token", said)]
     return Token("opaque", session.issuer, ["gateway"], _seconds(session.refresh_at - now), {}, {}, checks)
 
 
@@ -123,6 +124,9 @@ def bearer(token: str, audience: str, now: float, status: int) -> Token | None:
 
 def _checks(token: Unverified, audiences: list[str], audience: str, left: int, status: int) -> Iterable[Check]:
     yield Check("form", "a JWS in compact serialization, with no member twice and no extension")
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        yield Check("token", f"not known: {audience} did not answer this")
+        return
     if status == HTTPStatus.UNAUTHORIZED:
         yield Check("token", f"refused by {audience}, whose log says why")
         return

@@ -27,6 +27,11 @@ __all__ = [
 PURGE = 64
 """Rows that are over which go with each new one: more than one, so they cannot pile up, and few, so nobody waits."""
 
+MAX_LOGINS = 20_000
+"""Logins on their way at once. Anybody can begin one: with a path of 2 kB, its digests and its place in the index one
+takes 2.5 kB at most, all of them 50 MB. In ten minutes, which a user may take by default, it is 33 logins each second.
+"""
+
 _COLUMNS = "digest, issuer, subject, sid, name, preferred_username, scopes, sealed, refresh_at, idle_until, ends_at"
 
 
@@ -166,17 +171,20 @@ def newest_sealed(transaction: Transaction) -> tuple[str, str] | None:
     return rows[0] if rows else None
 
 
-def add_login(transaction: Transaction, digest: str, login: Login, seconds: int) -> None:
-    """Keep a login on its way for some seconds, and forget some of those that took too long."""
+def add_login(transaction: Transaction, digest: str, login: Login, seconds: int) -> bool:
+    """Keep a login on its way for some seconds, and forget some of those that took too long; False at `MAX_LOGINS`."""
     now = transaction.now()
     transaction.execute(
         "DELETE FROM logins WHERE digest IN (SELECT digest FROM logins WHERE ends_at <= ? ORDER BY ends_at LIMIT ?)",
         (now, PURGE),
     )
+    if transaction.execute("SELECT COUNT(*) FROM logins WHERE ends_at > ?", (now,)).rows[0][0] >= MAX_LOGINS:
+        return False
     transaction.execute(
         "INSERT INTO logins (digest, return_to, previous, ends_at) VALUES (?, ?, ?, ?)",
         (digest, login.return_to, login.previous, now + seconds),
     )
+    return True
 
 
 def take_login(transaction: Transaction, digest: str) -> Login | None:

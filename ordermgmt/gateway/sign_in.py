@@ -34,6 +34,9 @@ __all__ = ["Begun", "Finished", "LoginRefused", "SignIns"]
 
 log = get_logger("gateway-sign-in")
 
+LOGINS_RETRY = 10
+"""Seconds after which to try again when too many logins are on their way: each ends by itself."""
+
 _ONCE = ("state", "code", "iss", "error")
 
 
@@ -81,7 +84,8 @@ class SignIns:
     async def begin(self, return_to: str, session_cookie: str) -> Begun:
         """Begin a login in a browser that may have a session, which the new one takes the place of.
 
-        Raises InvalidRequest if `return_to` is no path of this origin, or Unavailable.
+        Raises InvalidRequest if `return_to` is no path of this origin, or Unavailable, also if too many are on their
+        way.
         """
         if not is_local_path(return_to):
             raise InvalidRequest("invalid-return-to", "return_to must be a path of this site")
@@ -90,7 +94,8 @@ class SignIns:
         secrets = LoginSecrets.of(cookie)
         login = Login(return_to, cookie_digest(session_cookie) if session_cookie else "")
         digest, seconds = cookie_digest(cookie), self._limits.login
-        await self._database.write(lambda transaction: session_store.add_login(transaction, digest, login, seconds))
+        if not await self._database.write(lambda tx: session_store.add_login(tx, digest, login, seconds)):
+            raise Unavailable("too-many-logins", "too many users are signing in", retry_after=LOGINS_RETRY)
         challenge = base64.urlsafe_b64encode(hashlib.sha256(secrets.code_verifier.encode()).digest())
         location = provider.login_url(
             state=secrets.state, nonce=secrets.nonce, code_challenge=challenge.rstrip(b"=").decode("ascii")

@@ -13,7 +13,7 @@ import msgspec
 import trio
 
 from ordermgmt.clock import Clock
-from ordermgmt.errors import Error, NotFound
+from ordermgmt.errors import Error, NotFound, Unauthenticated
 from ordermgmt.gateway.path import Asked, Hop, Identities, Path, bearer, opaque, order_steps, session_token
 from ordermgmt.gateway.sessions import Session
 from ordermgmt.net.outbound import Response
@@ -26,6 +26,9 @@ MAX_SESSIONS = 250
 """Sessions whose paths are kept, those used last."""
 MAX_PATHS = 20
 """Paths that are kept of a session: at about 4 kB each, all of them take 20 MB."""
+
+SOMEBODY = "provider"
+"""What a provider is called that is somebody else's."""
 
 _WITH_CERTIFICATE = {"inventory", "sts"}
 """Services that are shown the gateway's certificate."""
@@ -44,6 +47,8 @@ class Trail:
 
     session: Session
     trust_domain: str
+    provider: str | None
+    """The name of the service that signs users in; None: it is somebody else's, and known by its URL alone."""
     clock: Clock
     hops: list[Hop] = field(default_factory=list)
 
@@ -54,20 +59,36 @@ class Trail:
             if cached
             else "Exchanges the token of the session for one that says less: one audience, a minute (RFC 8693)."
         )
+        self._met_provider(what, None if cached else seconds, cached=cached, taken=True)
+
+    def not_exchanged(self, error: Exception, seconds: float) -> None:
+        """Note that its token was not exchanged, and whether it was refused."""
+        refused = isinstance(error, Unauthenticated)
+        what = "Refuses to exchange the token of the session." if refused else "Does not exchange the token just now."
+        self._met_provider(what, seconds, cached=False, taken=False)
+
+    def _met_provider(self, what: str, seconds: float | None, *, cached: bool, taken: bool) -> None:
+        both = Identities(None, None)
+        if self.provider is not None:
+            both = Identities(self._identity("gateway"), self._identity(self.provider))
         self.hops.append(
             Hop(
                 origin="gateway",
-                to="sts",
+                to=self.provider or SOMEBODY,
                 what=what,
-                seconds=None if cached else seconds,
+                seconds=seconds,
                 cached=cached,
-                identities=Identities(self._identity("gateway"), self._identity("sts")),
-                token=opaque(self.session, self.clock.now()),
+                identities=both,
+                token=opaque(self.session, self.clock.now(), taken=taken),
             )
         )
 
-    def answered(self, upstream: str, token: str | None, answer: Response, seconds: float) -> None:
-        """Note the answer of a service behind the gateway, to a request with this token."""
+    def answered(self, upstream: str, token: str | None, answer: Response | None, seconds: float) -> None:
+        """Note the answer of a service behind the gateway, to a request with this token; None: there was none."""
+        if answer is None:
+            what = "Sends the request on, or tries to. No answer comes."
+            self.hops.append(Hop(origin="gateway", to=upstream, what=what, seconds=seconds))
+            return
         client = self._identity("gateway") if upstream in _WITH_CERTIFICATE else None
         self.hops.append(
             Hop(
@@ -90,8 +111,9 @@ class Trail:
 class Trails:
     """Follows requests, and keeps the paths of the last ones of each session in memory: of this process only."""
 
-    def __init__(self, trust_domain: str, clock: Clock) -> None:
+    def __init__(self, trust_domain: str, provider: str | None, clock: Clock) -> None:
         self._trust_domain = trust_domain
+        self._provider = provider
         self._clock = clock
         self._kept: OrderedDict[str, deque[tuple[str, bytes]]] = OrderedDict()
 
@@ -101,7 +123,7 @@ class Trails:
 
         An Error that leaves the block is the answer. What did not change is not worth being kept.
         """
-        trail = Trail(session, self._trust_domain, self._clock)
+        trail = Trail(session, self._trust_domain, self._provider, self._clock)
         at, begun = self._clock.now(), trio.current_time()
         before = _trail.set(trail)
         status: list[int] = []

@@ -53,15 +53,26 @@ class ShortCut:
     """An ASGI application in front of `app`, which is given all that is not plainly for one of its endpoints.
 
     One that `tells_steps` says with each answer what took how long, whichever way it came; see `steps`. It is made
-    before the gate guards `app`: then what the gate does is among the steps.
+    before the gate guards `app`: then what the gate does is among the steps. `fields` are headers of every answer.
     """
 
-    def __init__(self, app: App, gate: Gate, *, max_body: int, tells_steps: bool = False) -> None:
+    def __init__(
+        self,
+        app: App,
+        gate: Gate,
+        *,
+        max_body: int,
+        tells_steps: bool = False,
+        fields: Sequence[tuple[str, str]] = (),
+    ) -> None:
         self.app = app
+        self._fields = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in fields]
         self._tells_steps = tells_steps
         self._gate = gate
         self._max_body = max_body
         self._ways: dict[str, list[_Way]] = {}
+        if fields:
+            _add_fields(app, fields)
         if tells_steps:
             _tell_steps(app)
 
@@ -97,6 +108,7 @@ class ShortCut:
         if gone.cancelled_caught:
             return
         headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers]
+        headers += self._fields
         if gathered:
             headers.append((steps.HEADER.encode(), steps.render_steps(gathered).encode()))
         if answer.content is not None:
@@ -123,6 +135,13 @@ class ShortCut:
             if isinstance(chosen, Unauthenticated | Forbidden):
                 return self._gate.refuse(chosen, way.rule, call.method, call.path)
             return render_failure(self.app.name, chosen, call.method, call.path)
+
+
+def _add_fields(app: App, fields: Sequence[tuple[str, str]]) -> None:
+    @app.after_request
+    async def add(response: Response) -> Response:
+        response.headers.update(fields)
+        return response
 
 
 def _tell_steps(app: App) -> None:

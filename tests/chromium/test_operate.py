@@ -173,6 +173,35 @@ def test_a_session_that_is_ended_is_over_in_its_browser(desk: Desk) -> None:
     assert " audit action=revoke-session " in desk.running.log
 
 
+def test_signing_out_is_said_to_other_tabs_and_empties_the_page(desk: Desk) -> None:
+    admin = desk.open("admin")
+    expect(row(admin, "services", "order")).to_be_visible()
+    other = admin.context.new_page()
+    other.goto(admin.url)
+    expect(row(other, "services", "order")).to_be_visible()
+    admin.bring_to_front()
+    admin.route("**/session/logout", lambda route: route.abort("connectionfailed"))
+    admin.get_by_role("button", name="Sign out").click()
+    expect(admin.locator("#notices")).to_contain_text("You are still signed in")
+    expect(admin.get_by_role("button", name="Sign out")).to_be_enabled()
+    admin.unroute("**/session/logout")
+    other.route("**/api/**", lambda route: route.abort("connectionfailed"))  # it hears of the end from the other tab
+    admin.get_by_role("button", name="Sign out").click()
+    expect(other.get_by_role("heading", name="Sign in to see how the system does")).to_be_visible()
+    expect(other.locator("#services")).to_be_empty()
+    expect(other.locator("#account")).to_be_empty()
+
+
+def test_a_page_that_the_browser_keeps_holds_nothing(desk: Desk) -> None:
+    admin = desk.open("admin")
+    expect(row(admin, "services", "order")).to_be_visible()
+    admin.evaluate("dispatchEvent(new PageTransitionEvent('pagehide', {persisted: true}))")
+    assert admin.locator("#board tr").count() == 0
+    assert admin.locator("#drawing, #headline, #account").all_inner_texts() == ["", "", ""]
+    admin.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', {persisted: true}))")
+    expect(row(admin, "services", "order")).to_be_visible()
+
+
 def test_a_killed_service_is_shown_within_a_second_and_so_is_its_return(desk: Desk) -> None:
     operator = desk.open("admin")
     took = []

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import expect
+import re
+
+from playwright.sync_api import Request, expect
 
 from tests.chromium.visitors import API_SECURITY, HEADPHONES, HEADPHONES_PATH, MACBOOK, PHONE, Visitors, unique
 
@@ -106,6 +108,28 @@ def test_two_tabs_that_change_one_order_see_each_other(visitors: Visitors) -> No
     expect(second.heading(f"{name} once more")).to_be_visible()
 
 
+def test_a_change_by_somebody_else_is_seen_by_whoever_looks(visitors: Visitors) -> None:
+    alice, admin = visitors.arrive("alice"), visitors.arrive("admin")
+    name = unique("Watched")
+    order_id = alice.order(name)
+    asked: list[Request] = []
+    alice.page.on("request", lambda request: asked.append(request) if "/api/" not in request.url else None)
+    expect(alice.main.get_by_role("listitem").filter(has_text="Changed")).to_have_count(0)
+    admin.show(order_id)
+    admin.link("Change").click()
+    admin.page.get_by_label("Name of the order").fill(f"{name} by admin")
+    admin.button("Save the changes").click()
+    expect(admin.notices).to_contain_text("The changes are saved.")
+    alice.come_forward()
+    expect(alice.heading(f"{name} by admin")).to_be_visible()
+    expect(alice.main.get_by_role("listitem").filter(has_text="Changed")).to_have_count(1)
+    expect(alice.main).to_contain_text("This order was changed meanwhile. You see it as it is now.")
+    polls = [request for request in asked if request.url.endswith(f"/order/{order_id}")]
+    assert polls
+    assert all("if-none-match" in request.all_headers() for request in polls)
+    assert not any("cookie" in request.all_headers() for request in polls)
+
+
 def test_an_old_view_overwrites_and_cancels_only_when_told_to(visitors: Visitors) -> None:
     first = visitors.arrive("admin")
     name = unique("Old")
@@ -118,6 +142,8 @@ def test_an_old_view_overwrites_and_cancels_only_when_told_to(visitors: Visitors
     first.page.get_by_label("Name of the order").fill(f"{name} first")
     first.button("Save the changes").click()
     expect(first.heading(f"{name} first")).to_be_visible()
+    # It does not hear of what comes now.
+    first.page.route(re.compile(rf"^{re.escape(first.origin)}/order/"), lambda route: route.abort("connectionfailed"))
     second.come_forward()
     second.button("Save the changes").click()
     second.button("Save mine over theirs").click()

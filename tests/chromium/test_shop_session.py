@@ -50,6 +50,24 @@ def test_the_back_button_after_signing_out_shows_nothing_private(visitors: Visit
     expect(alice.main).not_to_contain_text(name)
 
 
+def test_the_panel_of_what_just_happened_ends_with_the_session(visitors: Visitors) -> None:
+    alice = visitors.arrive()
+    alice.sign_in("alice")
+    panel = alice.page.get_by_role("dialog", name="What just happened")
+    alice.order(unique("Told"))
+    alice.button("What just happened").click()
+    expect(panel).to_be_visible()
+    alice.page.evaluate("dispatchEvent(new PageTransitionEvent('pagehide', {persisted: true}))")
+    assert panel.count() == 0
+    alice.page.reload()
+    alice.order(unique("Told"))
+    alice.button("What just happened").click()
+    expect(panel).to_be_visible()
+    other = alice.another_tab()
+    other.button("Sign out").click()
+    expect(panel).to_have_count(0)
+
+
 def test_a_page_that_the_browser_kept_asks_anew(visitors: Visitors) -> None:
     alice = visitors.arrive("alice")
     name = unique("Kept")

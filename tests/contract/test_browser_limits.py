@@ -11,10 +11,11 @@ import trio
 
 from ordermgmt.errors import Unavailable
 from ordermgmt.gateway import session_store
+from ordermgmt.gateway.provider import Provider
 from ordermgmt.sts.main import open_accounts
 from ordermgmt.testing.harness import RunningSystem
 from tests.browser import Headers
-from tests.contract.shop_setup import SESSION, open_shop, surfer
+from tests.contract.shop_setup import OWN, SESSION, open_shop, surfer
 from tests.contract.test_gateway import FOUND_OUT, record_requests
 
 ORDER = {"name": "By web", "items": [{"category": "books", "code": "978-1617295959", "qty": 1}]}
@@ -181,6 +182,46 @@ async def test_while_the_database_is_away_nothing_is_lost(
             assert all(answer.headers["retry-after"] == "1" for answer in answers)
         assert (await browser.get("/api/order")).status == 200
         assert (await other.send("GET", back)).status == 200  # the page loaded again
+
+
+async def test_without_a_provider_a_session_ends_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.abc.Clock
+) -> None:
+    async def not_found(_: Provider) -> Any:
+        raise Unavailable("provider-unreachable", retry_after=1)
+
+    async with open_shop(tmp_path) as system:
+        browser = await surfer(system)
+        await browser.sign_in("alice")
+        with monkeypatch.context() as broken:
+            broken.setattr(Provider, "connected", not_found)
+            copy = dict(browser.cookies)
+            answer = await browser.ask("POST", "/session/logout")
+        assert (answer.status, msgspec.json.decode(answer.content)) == (200, {"location": f"{browser.origin}/"})
+        browser.cookies = copy
+        assert await browser.session() == {"signed_in": False}
+
+
+async def test_too_many_logins_are_told_to_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.abc.Clock
+) -> None:
+    monkeypatch.setattr(session_store, "MAX_LOGINS", 2)
+    async with open_shop(tmp_path) as system:
+        browser = await surfer(system)
+        begun = [await browser.get("/session/login") for _ in range(3)]
+        assert [answer.status for answer in begun] == [303, 303, 503]
+        assert begun[-1].headers["retry-after"] == "10"
+        await trio.sleep(600)
+        assert (await browser.get("/session/login")).status == 303
+
+
+async def test_pages_at_the_default_port_may_change_something(tmp_path: Path, autojump_clock: trio.abc.Clock) -> None:
+    """Browsers send the origin without it."""
+    async with open_shop(tmp_path, public_url="https://localhost:443") as system:
+        browser = await surfer(system)
+        for origin, status in (("https://localhost", 401), ("https://localhost:8443", 403)):
+            answer = await browser.send("POST", f"{browser.origin}/api/order", [*OWN, ("origin", origin)])
+            assert answer.status == status
 
 
 async def test_cookies_are_for_this_host_alone_and_no_script(tmp_path: Path, autojump_clock: trio.abc.Clock) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -57,6 +58,13 @@ async def consent(browser: Surfer, url: str) -> str:
     return done.headers["location"]
 
 
+async def hops_to_the_provider(browser: Surfer) -> list[tuple[str, dict[str, str | None]]]:
+    """Return what the path of a request tells of it: it has shown no name of a service of the suite's."""
+    listed = await browser.get("/api/order")
+    path = json.loads((await browser.get(f"/api/path/{listed.headers['x-request-id']}")).content)
+    return [(hop["to"], hop["identities"]) for hop in path["hops"] if hop["token"] and hop["token"]["kind"] == "opaque"]
+
+
 async def test_its_answer_needs_the_lax_cookie_and_not_the_strict_one(
     tmp_path: Path, autojump_clock: trio.abc.Clock
 ) -> None:
@@ -75,6 +83,7 @@ async def test_its_answer_needs_the_lax_cookie_and_not_the_strict_one(
         assert LOGIN in browser.cookies
         assert (await browser.send("GET", back, cross_site=True)).status == 200
         assert browser.cookies[SESSION] != first
+        assert await hops_to_the_provider(browser) == [("provider", {"client": None, "server": None})]
         old = await browser.get("/session", [("cookie", f"{SESSION}={first}")])
         assert old.content == b'{"signed_in":false}'  # it was replaced although the answer did not carry it
         without = await surfer(system)

@@ -183,3 +183,23 @@ async def test_without_the_inventory_an_order_is_refused_and_not_stored(
         assert (await system.request("gateway", "GET", "/order/x")).status == 404
 
     await without(tmp_path, "inventory", ask, monkeypatch)
+
+
+async def test_no_answer_is_to_be_taken_for_something_else(tmp_path: Path, autojump_clock: trio.abc.Clock) -> None:
+    async with running_system(tmp_path) as system:
+        token = await system.token("counter-app")
+        for method, path, status in (
+            ("GET", "/order/none", 404),
+            ("GET", "/inventory?limit=1", 200),
+            ("GET", "/inventory", 200),
+            ("GET", "/order", 401),
+            ("DELETE", "/order/none", 401),
+            ("PATCH", "/order", 405),
+            ("GET", "/", 200),
+            ("GET", "/session", 200),
+            ("GET", "/none", 404),
+        ):
+            answer = await system.request("gateway", method, path)
+            assert (answer.status, answer.headers.get("x-content-type-options")) == (status, "nosniff"), path
+        listed = await system.request("gateway", "GET", "/order", token=token)
+        assert (listed.status, listed.headers["x-content-type-options"]) == (200, "nosniff")

@@ -12,6 +12,7 @@ import trio
 from trio.testing import MockClock
 
 from ordermgmt.config import AdminConfig, Config, SuiteConfig
+from ordermgmt.gateway.contract import ACCOUNTS_PATH, HISTORY_PATH, ROUTES, STATUS_PATH
 from ordermgmt.net.outbound import Response
 from ordermgmt.storage import open_database
 from ordermgmt.sts.main import open_accounts
@@ -19,6 +20,7 @@ from ordermgmt.supervision.health import State
 from ordermgmt.system import Suite
 from ordermgmt.testing.harness import RunningSystem, running_system
 from tests.contract.login_setup import CLIENT, Portal
+from tests.contract.shop_setup import open_shop, surfer
 
 READS = ("status", "history", "accounts", "keys", "sessions", "held")
 CHANGES = ("keys/rotate", "sessions/none-such/revoke")
@@ -50,6 +52,41 @@ async def test_only_operators_see_and_do_anything(tmp_path: Path, autojump_clock
             assert 'scope="operate"' in counter.headers["www-authenticate"], path
             admin = await operate(system, method, path)
             assert admin.status == (404 if "none-such" in path else 200), (path, admin)
+
+
+async def test_only_sessions_of_operators_see_and_do_anything(tmp_path: Path, autojump_clock: MockClock) -> None:
+    asked = [*(("GET", path) for path in READS), *(("POST", path) for path in CHANGES)]
+    routes = [(method, route.path) for route in ROUTES for method in route.methods if route.path.startswith("/operate")]
+    routes += [("GET", path) for path in (STATUS_PATH, HISTORY_PATH, ACCOUNTS_PATH)]
+    known = [(method, f"/operate/{path.replace('none-such', '<session_id>')}") for method, path in asked]
+    assert sorted(known) == sorted(routes)
+    async with running_system(tmp_path) as system:
+        nobody, alice, admin = [await surfer(system) for _ in range(3)]
+        await alice.sign_in("alice")
+        await admin.sign_in("admin")
+        for method, path in asked:
+            good = 404 if "none-such" in path else 200
+            for browser, status in ((nobody, 401), (alice, 403), (admin, good)):
+                answer = await browser.ask(method, f"/api/operate/{path}")
+                assert (answer.status, answer.headers["cache-control"]) == (status, "no-store"), (path, answer)
+                assert status == good or answer.content == b"", path
+
+
+@pytest.mark.parametrize("watched", ["/api/operate/status", "/api/operate/keys", "/api/journal"])
+async def test_a_page_that_is_left_open_keeps_no_session(
+    tmp_path: Path, watched: str, autojump_clock: MockClock
+) -> None:
+    async with open_shop(tmp_path, session_idle_lifetime=600) as system:
+        browser, used = await surfer(system), await surfer(system)
+        await browser.sign_in("admin")
+        await used.sign_in("admin")
+        for _ in range(9):
+            await trio.sleep(60)
+            assert (await browser.get(watched)).status == 200
+            assert (await used.get("/api/order")).status == 200
+        await trio.sleep(61)
+        assert (await browser.get(watched)).status == 401
+        assert (await used.get(watched)).status == 200
 
 
 async def test_the_token_service_obeys_the_acting_service_only(tmp_path: Path, autojump_clock: MockClock) -> None:

@@ -6,8 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 import trio
 
+from ordermgmt.errors import Unavailable
+from ordermgmt.gateway.provider import ConnectedProvider
+from ordermgmt.net.outbound import HttpClient, Response, Unreachable
+from ordermgmt.order.operations import Orders
 from tests.contract.shop_setup import Surfer, open_shop, surfer
 
 ORDER = {"id": "o1", "name": "One", "items": [{"category": "books", "code": "978-1617295959", "qty": 1}]}
@@ -99,6 +104,55 @@ async def test_a_refusal_is_shown_too(tmp_path: Path, autojump_clock: trio.abc.C
         assert path["request"]["status"] == 403
         checks = {check["name"]: check["said"] for check in path["hops"][2]["token"]["checks"]}
         assert checks["scope"] == "not enough for this"
+
+
+async def test_an_error_of_a_service_proves_nothing_of_the_token(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.abc.Clock
+) -> None:
+    async def fail(*_: object, **__: object) -> None:
+        raise Unavailable("storage-unavailable", retry_after=1)
+
+    async with open_shop(tmp_path) as system:
+        browser = await surfer(system)
+        await browser.sign_in("alice")
+        monkeypatch.setattr(Orders, "newest", fail)
+        failed = await browser.get("/api/order")
+        path = await path_of(browser, failed.headers["x-request-id"])
+    assert path["request"]["status"] == 503
+    checks = {check["name"]: check["said"] for check in path["hops"][-1]["token"]["checks"]}
+    assert set(checks) == {"form", "token"}
+    assert checks["token"] == "not known: order did not answer this"
+
+
+async def test_where_a_request_ended_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.abc.Clock
+) -> None:
+    send = HttpClient.request
+
+    async def request(self: HttpClient, method: str, target: str, **options: Any) -> Response:
+        if target == "/order":
+            raise Unreachable("nobody listens")
+        return await send(self, method, target, **options)
+
+    async def exchange(*_: object) -> None:
+        raise Unavailable("provider-unreachable", retry_after=1)
+
+    async with open_shop(tmp_path) as system:
+        browser = await surfer(system)
+        await browser.sign_in("alice")
+        with monkeypatch.context() as broken:
+            broken.setattr(ConnectedProvider, "exchange", exchange)
+            failed = await browser.get("/api/order")
+        path = await path_of(browser, failed.headers["x-request-id"])
+        assert (path["request"]["status"], path["hops"][-1]["to"]) == (503, "sts")
+        assert path["hops"][-1]["token"]["checks"][0]["said"] == "not known: nothing came of it"
+        with monkeypatch.context() as broken:
+            broken.setattr(HttpClient, "request", request)
+            failed = await browser.get("/api/order")
+        path = await path_of(browser, failed.headers["x-request-id"])
+        assert (path["request"]["status"], path["hops"][-1]["to"]) == (503, "order")
+        assert "No answer" in path["hops"][-1]["what"]
+        assert path["hops"][-1]["token"] is None
 
 
 async def test_goods_are_looked_up_with_the_gateways_own_token(tmp_path: Path, autojump_clock: trio.abc.Clock) -> None:

@@ -179,5 +179,19 @@ def test_what_is_no_document(content: bytes) -> None:
         read_metadata(content, "https://id.example", with_certificate=False)
 
 
+@pytest.mark.parametrize(
+    ("url", "origin"),
+    [
+        ("https://id.example:443/x", "https://id.example"),
+        ("https://id.example:", "https://id.example"),
+        ("https://[::1]:443", "https://[::1]"),
+        ("https://[fe80::443]", "https://[fe80::443]"),
+        ("https://id.example:8443", "https://id.example:8443"),
+    ],
+)
+def test_an_origin_names_no_port_that_goes_without_saying(url: str, origin: str) -> None:
+    assert location_of(url).origin == origin
+
+
 def test_an_origin_has_no_capitals() -> None:
     assert location_of("https://ID.Example:8443").origin == "https://id.example:8443"

@@ -169,6 +169,18 @@ async def test_a_login_is_answered_once_and_in_time(kept: Kept) -> None:
     assert left == [("d",)]
 
 
+async def test_only_so_many_logins_are_on_their_way(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "MAX_LOGINS", 2)
+    login = Login("/x", "one")
+    taken = [
+        await kept.at(now, lambda transaction, now=now: store.add_login(transaction, f"at {now}", login, 60))  # type: ignore[misc]
+        for now in (0, 1, 2, 59, 60, 61)
+    ]
+    assert taken == [True, True, False, False, True, True]
+    left = await kept.at(0, lambda transaction: transaction.execute("SELECT digest FROM logins").rows)
+    assert sorted(left) == [("at 60",), ("at 61",)]
+
+
 async def test_the_newest_session_shows_which_key_is_needed(kept: Kept) -> None:
     assert await kept.at(0, store.newest_sealed) == ("one", "sealed")
     assert await kept.at(100, store.newest_sealed) is None

@@ -1,6 +1,6 @@
 /** Starts the operator's page: who looks, what they see, and what is told to those who cannot see it. */
 
-import { announce } from "./announce.js";
+import { alarm, announce } from "./announce.js";
 import { Lost, send } from "./api.js";
 import { h, replace } from "./dom.js";
 import { openActions } from "./operate_actions.js";
@@ -15,6 +15,9 @@ const TICK = 250;
 /** Seconds without an answer after which what is shown is called old, and after which that is worth a word. */
 const [OLD, LOST] = [0.9, 2];
 const KEPT = 50;
+const SHOWN = ["headline", "drawing", "services", "edges", "journal", "accounts", "keys", "sessions", "certificates", "trust", "events"];
+/** Tells the other tabs, those of the shop among them, and is told by them. */
+const channel = new BroadcastChannel("session");
 const SIGN_IN = "/session/login?return_to=%2Foperate";
 
 const state = {
@@ -156,15 +159,27 @@ async function lookCloser() {
   render();
 }
 
+/** Show and know nothing any more of what only operators may see. */
+function empty() {
+  state.stop();
+  Object.assign(state, { model: null, lines: new Lines(), events: [], journal: null, accounts: null, keys: null, sessions: null });
+  part("board").hidden = true;
+  SHOWN.forEach((id) => part(id).replaceChildren());
+  for (const dialog of document.querySelectorAll("dialog")) {
+    dialog.close();
+    dialog.remove();
+  }
+}
+
 /** @param {any} content */
 function gate(content) {
-  state.stop();
-  part("board").hidden = true;
+  empty();
   part("live").textContent = "";
   replace(part("gate"), h("div", { class: "card stack" }, content));
 }
 
 function signedOut() {
+  replace(part("account"));
   gate([h("h2", {}, "Sign in to see how the system does"), h("p", {}, "It takes a user who may operate it."),
     h("p", {}, h("a", { class: "button first", href: SIGN_IN }, "Sign in"))]);
 }
@@ -174,9 +189,21 @@ function notAllowed() {
     h("p", { class: "row" }, h("button", { class: "first", onclick: signOut }, "Sign out"), h("a", { class: "button", href: "/" }, "To the shop"))]);
 }
 
-async function signOut() {
-  const answer = await send("POST", "/session/logout");
-  location.assign(answer.data?.location ?? "/");
+/** @param {Event} event */
+async function signOut({ currentTarget }) {
+  const button = /** @type {HTMLButtonElement} */ (currentTarget);
+  button.disabled = true;
+  const answer = await send("POST", "/session/logout").catch(() => null);
+  button.disabled = false;
+  if (answer?.status !== 200) {
+    const text = "You are still signed in: the gateway did not answer. Try again.";
+    alarm(text);
+    replace(part("notices"), h("p", { class: "note warn" }, text));
+    return;
+  }
+  channel.postMessage("signed-out");
+  signedOut();
+  if (answer.data?.location) location.assign(answer.data.location);
 }
 
 async function start() {
@@ -218,5 +245,17 @@ async function start() {
   };
   lookCloser();
 }
+
+channel.addEventListener("message", ({ data }) => {
+  if (data === "signed-out") signedOut();
+});
+// A page that the browser keeps for "back" shows nothing when it comes back: the user may have signed out since.
+addEventListener("pagehide", () => {
+  empty();
+  replace(part("account"));
+});
+addEventListener("pageshow", ({ persisted }) => {
+  if (persisted) location.reload();
+});
 
 start();

@@ -1,12 +1,13 @@
 /** One order, its history, and the way to cancel it. */
 
-import { alarm } from "./announce.js";
+import { alarm, announce } from "./announce.js";
 import { look, unlessAborted } from "./api.js";
 import { ask } from "./dialog.js";
 import { h, replace } from "./dom.js";
 import { lineTable, summary } from "./lines.js";
 import { when } from "./money.js";
 import { changeOrder, failure, orderPath, readOrder } from "./order_change.js";
+import { watchOrder } from "./order_watch.js";
 import { editHash } from "./router.js";
 import { unloaded } from "./words.js";
 
@@ -27,6 +28,7 @@ export function order(context) {
   const actions = h("div", { class: "row" });
   /** @type {{order: Order, history: import("./api.js").Answer | null} | null} */
   let shown = null;
+  let isChanging = false;
 
   async function load() {
     const [{ order: found, answer }, history] = await Promise.all([
@@ -67,6 +69,14 @@ export function order(context) {
     );
   }
 
+  async function changed() {
+    await load();
+    if (!shown || signal.aborted) return;
+    const text = "This order was changed meanwhile. You see it as it is now.";
+    announce(text);
+    replace(outcome, h("p", { class: "note" }, text));
+  }
+
   /** @param {import("./api.js").Answer | null} answer */
   function fail(answer) {
     const isGone = answer?.status === 404;
@@ -94,9 +104,12 @@ export function order(context) {
   /** @param {Order} found @param {boolean} [isOther] whether it is not what the user saw */
   async function cancel(found, isOther = false) {
     if (!(await confirmed(found, isOther, store.state.stock.items, signal))) return;
-    const result = await changeOrder(context, outcome, { method: "DELETE", etag: found.etag }).catch(
-      unlessAborted(signal),
-    );
+    isChanging = true;
+    const result = await changeOrder(context, outcome, { method: "DELETE", etag: found.etag })
+      .catch(unlessAborted(signal))
+      .finally(() => {
+        isChanging = false;
+      });
     if (!result) return;
     if (result.kind === "done") {
       context.stock.refresh();
@@ -117,6 +130,7 @@ export function order(context) {
   }
 
   store.subscribe(["stock"], show, signal);
+  watchOrder(id, { etag: () => (isChanging ? null : (shown?.order.etag ?? null)), changed }, signal);
   load().catch(unlessAborted(signal));
   return {
     title: "Order",

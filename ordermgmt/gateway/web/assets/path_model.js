@@ -14,6 +14,7 @@ const NAMES = /** @type {Record<string, string>} */ ({
   browser: "Browser",
   gateway: "Gateway",
   sts: "Token service",
+  provider: "Sign-in service",
   order: "Orders",
   inventory: "Inventory",
 });

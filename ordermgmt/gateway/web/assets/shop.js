@@ -93,6 +93,14 @@ async function signOut() {
   store.update({ flash: { text, hash: location.hash, requestId: null, hasPath: false, look: "warn" } });
 }
 
+/** What a request said is its user's alone. */
+function closePanel() {
+  for (const panel of document.querySelectorAll("dialog.panel")) {
+    /** @type {HTMLDialogElement} */ (panel).close();
+    panel.remove();
+  }
+}
+
 /** A draft belongs to whoever is signed in; somebody else's is not shown. */
 function adopt() {
   const {
@@ -111,6 +119,7 @@ store.subscribe(["session"], (now, before) => {
   frame();
   const isOther = now.session.state !== before.session.state || now.session.sub !== before.session.sub;
   const wasIn = before.session.state === "in";
+  if (isOther) closePanel();
   if (wasIn && now.session.state === "out") announce("You are signed out.");
   // The catalogue is the same for everybody, and the form follows the session by itself.
   if (isOther && !["catalogue", "new"].includes(parse(location.hash)?.page ?? "")) show({ focus: wasIn });
@@ -121,7 +130,10 @@ addEventListener("hashchange", () => show({ focus: true }));
 addEventListener("online", () => store.update({ online: true }));
 addEventListener("offline", () => store.update({ online: false }));
 // A page that the browser keeps for "back" shows nothing when it comes back: the user may have signed out since.
-addEventListener("pagehide", () => main.replaceChildren());
+addEventListener("pagehide", () => {
+  main.replaceChildren();
+  closePanel();
+});
 addEventListener("pageshow", ({ persisted }) => {
   if (persisted) location.reload();
 });

@@ -251,45 +251,6 @@ async def test_a_session_of_whose_end_nobody_told_ends_when_its_tokens_are_refus
         assert len(refreshes) == 1  # asked once whether it goes on
 
 
-@pytest.mark.parametrize("path", ["status", "history"])
-async def test_an_operator_who_is_gone_sees_nothing_more(
-    tmp_path: Path, path: str, monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.abc.Clock
-) -> None:
-    """Although nobody told, and no service behind the gateway is asked."""
-
-    async def hear_nothing(*_: object, task_status: trio.TaskStatus[None]) -> None:
-        task_status.started()
-
-    monkeypatch.setattr(browsers, "end_revoked", hear_nothing)
-    async with running_system(tmp_path, config=config()) as system:
-        browser = await surfer(system)
-        await browser.sign_in("admin")
-        assert (await browser.get(f"/api/operate/{path}")).status == 200
-        async with open_accounts(system.location("sts"), system.runtime) as accounts:
-            await accounts.disable_user("admin")
-        await trio.sleep(61)  # as long as a token that was exchanged before
-        assert (await browser.get(f"/api/operate/{path}")).status == 401
-        assert await browser.session() == {"signed_in": False}
-
-
-async def test_operators_see_what_goes_on_without_the_sts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.abc.Clock
-) -> None:
-    async with running_system(tmp_path, config=config()) as system:
-        browser = await surfer(system)
-        await browser.sign_in("admin")
-        await trio.sleep(LIFETIME)
-
-        async def unreachable(*_: object) -> None:
-            await trio.sleep(3)
-            raise Unavailable("provider-unreachable", retry_after=1)
-
-        monkeypatch.setattr(ConnectedProvider, "_send", unreachable)
-        began = trio.current_time()
-        assert (await browser.get("/api/operate/status")).status == 200
-        assert trio.current_time() - began < 2
-
-
 async def test_scopes_that_are_taken_away_are_gone_with_the_next_tokens(
     tmp_path: Path, autojump_clock: trio.abc.Clock
 ) -> None:

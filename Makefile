@@ -108,8 +108,10 @@ lint: style  ## style, and what goes wrong in async code, which takes half a min
 types: $(VENV)/.dev  ## types, strictly
 	$(BIN)/mypy
 
+# make mutation MUTATION=--every=3 tries a third of them, another one each day.
+MUTATION ?=
 mutation: $(VENV)/.dev  ## weaken each check of a token, one at a time, and see the tests catch it
-	$(BIN)/python -m tests.mutation.run
+	$(BIN)/python -m tests.mutation.run $(MUTATION)
 
 conformance: $(VENV)/.dev  ## docs/conformance.md from the tables in tests/conformance/rows
 	$(BIN)/python -m tests.conformance

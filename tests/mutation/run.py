@@ -1,6 +1,6 @@
 """Weakens the verifier and the guard, one line at a time, in memory, and sees every weakening caught.
 
-    python -m tests.mutation.run [NAME ...]
+    python -m tests.mutation.run [NAME ...] [--every N]
 
 Each of weakenings.toml is what a slip could make of a check. A table that still passes with one of them applied
 proves nothing about that check. Exit code 1 names those; nothing in the checkout is touched.
@@ -8,6 +8,7 @@ proves nothing about that check. Exit code 1 names those; nothing in the checkou
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import resource
@@ -126,11 +127,16 @@ def try_all(weakenings: Sequence[Weakening], folder: Path) -> Iterator[Outcome]:
         proof.end(running)
 
 
-def main(names: Sequence[str] = ()) -> int:
-    """Try all weakenings, or those with these names; return the exit code."""
+def main(arguments: Sequence[str] = ()) -> int:
+    """Try all weakenings, or those with these names, or every N-th of them; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tests.mutation.run")
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="only one of so many, others on another day")
+    chosen = parser.parse_args(arguments)
     started = time.monotonic()
     try:
-        weakenings = [weakening for weakening in load() if not names or weakening.name in names]
+        weakenings = [weakening for weakening in load() if not chosen.names or weakening.name in chosen.names]
+        weakenings = weakenings[int(time.time() // 86400) % chosen.every :: chosen.every]
         with tempfile.TemporaryDirectory(prefix="weakened-") as folder:
             proof.warm()
             check_strict(Path(folder))

@@ -35,8 +35,8 @@ test: $(VENV)/.dev  ## all checks but those that take minutes: .ci/run has these
 	@$(MAKE) --no-print-directory -j2 style types
 ifeq ($(TESTS),)
 	$(BIN)/pytest -n 2 --dist loadgroup -m 'not slow and not month and not serial and not browser'
-	$(BIN)/pytest -m 'serial and not slow and not month'
 	@echo "Tests in a browser did not run: make test-browser runs them (it needs Chromium and node)."
+	@echo "Nor did those that measure real time, alone: make test TESTS=\"-m 'serial and not slow'\" runs them, as .ci/run does."
 else
 	$(BIN)/pytest $(TESTS)
 endif
@@ -52,10 +52,13 @@ test-browser: $(VENV)/.dev npm  ## the web client, in Chromium
 screenshots: $(VENV)/.dev  ## pictures of the web client for the README; needs Chromium
 	$(BIN)/python -m tests.chromium.screenshots docs/img/shop
 
+# Tests of these names would find nothing else there: they are about connections, tokens and files.
+NO_DATA := faults/test_unkillable contract/test_unforgeable contract/test_deployment contract/test_openapi \
+	faults/test_rotation faults/test_jwks faults/test_pools
 test-postgres: $(VENV)/.dev  ## the tests of whole suites and of orders once more, with their data in PostgreSQL
 	@$(SAY_USER)
 	$(BIN)/pytest -n 2 --dist loadgroup --database=postgres -m 'not slow and not month and not serial' \
-		--ignore-glob='tests/faults/test_unkillable*' tests/contract tests/faults $(wildcard tests/unit/test_order_*.py)
+		$(NO_DATA:%=--ignore-glob='tests/%*') tests/contract tests/faults $(wildcard tests/unit/test_order_*.py)
 
 # PostgreSQL does not run as root. The package that brings it makes a user for that, which nobody should find unawares.
 SAY_USER = if [ "$$(id -u)" = 0 ] && [ -z "$$ORDERMGMT_TEST_POSTGRES" ] && ! id pgserver >/dev/null 2>&1; then \

@@ -53,7 +53,7 @@ screenshots: $(VENV)/.dev  ## pictures of the web client for the README; needs C
 	$(BIN)/python -m tests.chromium.screenshots docs/img/shop
 
 # Tests of these names would find nothing else there: they are about connections, tokens and files.
-NO_DATA := faults/test_unkillable contract/test_unforgeable contract/test_deployment contract/test_openapi \
+NO_DATA := faults/test_unkillable contract/test_unforgeable contract/test_deployment contract/test_openapi contract/test_browser contract/test_path \
 	faults/test_rotation faults/test_jwks faults/test_pools
 test-postgres: $(VENV)/.dev  ## the tests of whole suites and of orders once more, with their data in PostgreSQL
 	@$(SAY_USER)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -27,6 +28,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="where the suites of the memory network keep their data",
     )
     parser.addoption(
+        "--every",
+        type=int,
+        default=1,
+        help="of the files with slow tests, only one of so many: others on another day",
+    )
+    parser.addoption(
         "--depth",
         type=int,
         default=1,
@@ -39,8 +46,15 @@ def pytest_configure(config: pytest.Config) -> None:
     short_cut.ENABLED = not config.getoption("--long-way")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests that share the server in one process, of however many there are."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what `--every` says; keep the tests that share the server in one process, of however many there are."""
+    every, today = config.getoption("--every"), int(time.time() // 86400)
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    files = sorted({item.path for item in slow})
+    left = [item for item in slow if (files.index(item.path) + today) % every]
+    if left:
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if item not in left]
     for item in items:
         function = item if isinstance(item, pytest.Function) else None
         where = getattr(getattr(function, "callspec", None), "params", {}).get("location")

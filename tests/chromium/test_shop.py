@@ -66,7 +66,7 @@ def test_the_administrator_changes_and_cancels(visitors: Visitors) -> None:
     admin.button("Save the changes").click()
     expect(admin.notices).to_contain_text("The changes are saved.")
     expect(admin.heading(f"{name}, larger")).to_be_visible()
-    expect(admin.main).to_contain_text("Changed by admin")
+    expect(admin.main).to_contain_text("Changed by Administrator (admin)")
     assert visitors.shop.stock(HEADPHONES_PATH) == before - 2
     admin.button("Cancel the order").click()
     expect(admin.button("Keep the order")).to_be_focused()

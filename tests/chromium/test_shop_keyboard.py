@@ -74,7 +74,7 @@ def change_and_cancel(admin: Visitor, name: str) -> None:
     press_tab_to(admin, admin.button("Save the changes"))
     keyboard.press("Enter")
     expect(admin.heading(name)).to_be_focused()
-    expect(admin.main).to_contain_text("Changed by admin")
+    expect(admin.main).to_contain_text("Changed by Administrator (admin)")
     press_tab_to(admin, admin.button("Cancel the order"))
     keyboard.press("Enter")
     expect(admin.button("Keep the order")).to_be_focused()

@@ -139,7 +139,8 @@ def test_signing_in_at_another_site(tmp_path: Path, chromium: Browser) -> None:
         alice.order(name)
         alice.page.reload()
         expect(alice.heading(name)).to_be_visible()
-        alice.button("Sign out").click()
+        with alice.page.expect_navigation(url=f"{alice.origin}/", wait_until="load"):
+            alice.button("Sign out").click()
         expect(alice.page.get_by_role("banner").get_by_role("link", name="Sign in")).to_be_visible()
         assert api_status(alice) == 401
         visitors.close()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 import click
 
+from ordermgmt.clock import rfc3339
 from ordermgmt.commands.invocation import call_with, config_option, guide_option, read_config
 from ordermgmt.config import Config
 from ordermgmt.placement import data_folder
@@ -41,8 +41,8 @@ def keys_list(config_file: Path | None, *, guide: bool) -> None:
 
     async def verb(opened: SigningKeys) -> list[str]:
         return [
-            f"{key.kid}  {key.algorithm:<6}{key.state:<9}since {_time(key.since)}"
-            + (f", signs from {_time(opened.signs_at(key))}" if key.state is KeyState.NEXT else "")
+            f"{key.kid}  {key.algorithm:<6}{key.state:<9}since {rfc3339(key.since)}"
+            + (f", signs from {rfc3339(opened.signs_at(key))}" if key.state is KeyState.NEXT else "")
             for key in opened.stored
         ]
 
@@ -59,7 +59,7 @@ def keys_rotate(config_file: Path | None, *, guide: bool, at_once: bool) -> None
 
     async def rotate(opened: SigningKeys) -> str:
         key = await opened.rotate()
-        return f"{key.kid} is published, and signs from {_time(opened.signs_at(key))}"
+        return f"{key.kid} is published, and signs from {rfc3339(opened.signs_at(key))}"
 
     async def replace(opened: SigningKeys) -> str:
         key = await opened.replace()
@@ -71,7 +71,3 @@ def keys_rotate(config_file: Path | None, *, guide: bool, at_once: bool) -> None
 def _with_keys(config: Config, *, guide: bool, verb: Callable[[SigningKeys], Awaitable[T]]) -> T:
     opener = partial(open_keys, config=config.sts, data=data_folder(config, guide=guide))
     return call_with(opener, "sts", config, guide=guide, verb=verb)
-
-
-def _time(seconds: float) -> str:
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -6,8 +6,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult
 
+from ordermgmt.security.https_url import split_https_url
 from ordermgmt.security.jose_json import Refused, decode_object
 
 __all__ = ["MAX_DOCUMENT", "Location", "ProviderMetadata", "location_of", "read_metadata"]
@@ -88,14 +89,10 @@ def _url(document: Mapping[str, Any], name: str) -> SplitResult:
 
 
 def _read(url: str) -> SplitResult:
-    if not url.isascii() or not url.isprintable() or set(url) & set(' "<>\\'):
+    if set(url) & set('"<>\\'):  # some of them browsers are sent to
         msg = "not a URL"
         raise ValueError(msg)
-    parts = urlsplit(url)
-    if parts.scheme != "https" or not parts.hostname or "@" in parts.netloc or parts.fragment or parts.port == 0:
-        msg = "not an https URL"
-        raise ValueError(msg)
-    return parts
+    return split_https_url(url)
 
 
 def _split(parts: SplitResult) -> Location:

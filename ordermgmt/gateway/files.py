@@ -13,6 +13,7 @@ from types import MappingProxyType
 from quart import Response, request
 
 from ordermgmt.errors import NotFound, StartError
+from ordermgmt.net.app import tagged_response
 
 __all__ = ["File", "Files", "load_files"]
 
@@ -42,7 +43,7 @@ class Form:
     """A file as it goes over the wire, with the strong validator of exactly these bytes (RFC 9110 section 8.8.3)."""
 
     content: bytes
-    etag: str
+    tag: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +76,7 @@ class Files:
         if file.compressed is not None and request.accept_encodings.quality("gzip") > 0:
             form = file.compressed
             headers["content-encoding"] = "gzip"
-        headers["etag"] = form.etag
-        if _matches(request.headers.get("if-none-match", ""), form.etag):
-            headers.pop("content-encoding", None)
-            response = Response(b"", 304, headers)
-            del response.headers["content-type"], response.headers["content-length"]
-            return response
-        return Response(form.content, 200, headers, content_type=file.content_type)
+        return tagged_response(form.content, form.tag, file.content_type, headers)
 
 
 def load_files(folder: Traversable, made: Mapping[str, bytes] = MappingProxyType({})) -> Files:
@@ -123,10 +118,4 @@ def _file(name: str, content: bytes) -> File:
 
 
 def _form(content: bytes) -> Form:
-    return Form(content, f'"{hashlib.sha256(content).hexdigest()[:32]}"')
-
-
-def _matches(if_none_match: str, etag: str) -> bool:
-    """Tell by weak comparison (RFC 9110 section 13.1.2)."""
-    tags = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
-    return etag in tags or tags == ["*"]
+    return Form(content, hashlib.sha256(content).hexdigest()[:32])

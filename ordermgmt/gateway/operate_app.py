@@ -9,13 +9,13 @@ from http import HTTPStatus
 from typing import Any
 
 import msgspec
-from quart import Response, request
+from quart import Response
 
 from ordermgmt.errors import Unavailable
 from ordermgmt.gateway.contract import ACCOUNTS_PATH, HELD_ROUTE, HISTORY_PATH, STATUS_PATH
 from ordermgmt.gateway.operations import Answer, Request
 from ordermgmt.gateway.watch import Watch
-from ordermgmt.net.app import App, json_response
+from ordermgmt.net.app import App, json_response, tagged_response
 from ordermgmt.order.contract import Held
 
 __all__ = ["add_operate_routes"]
@@ -67,13 +67,6 @@ async def _held(forward: Forward, token: str | None) -> Held:
 
 
 def _tagged(value: msgspec.Struct) -> Response:
-    """Render with an entity tag; 304 if the page has it already (RFC 9110 section 13.1.2)."""
-    body = msgspec.json.encode(value)
-    tag = sha256(body).hexdigest()[:32]
-    headers = {"etag": f'"{tag}"', "cache-control": "no-store"}
-    if request.if_none_match.contains_weak(tag):
-        response = Response(b"", HTTPStatus.NOT_MODIFIED, headers)
-        # A length here would have to be that of the 200 (RFC 9110 section 8.6).
-        del response.headers["content-length"], response.headers["content-type"]
-        return response
-    return Response(body, HTTPStatus.OK, headers, content_type="application/json")
+    content = msgspec.json.encode(value)
+    tag = sha256(content).hexdigest()[:32]
+    return tagged_response(content, tag, "application/json", {"cache-control": "no-store"})

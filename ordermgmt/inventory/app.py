@@ -36,7 +36,7 @@ from ordermgmt.inventory.contract import (
 from ordermgmt.inventory.domain import Key
 from ordermgmt.inventory.operations import Inventory
 from ordermgmt.net import problem
-from ordermgmt.net.app import App, json_response, new_app, read_json
+from ordermgmt.net.app import App, json_response, new_app, read_json, tagged_response
 from ordermgmt.security.guard import Guard, require
 
 __all__ = ["MAX_BODY", "create_app"]
@@ -141,13 +141,6 @@ def _result(outcome: Outcome) -> Result:
 
 
 def _tagged(value: msgspec.Struct) -> Response:
-    """Render with an entity tag; 304 if the client has it already (RFC 9110 section 13.1.2)."""
-    response = json_response(value)
-    tag = hashlib.sha256(msgspec.json.encode(value)).hexdigest()[:32]
-    if request.if_none_match.contains_weak(tag):
-        response = Response(b"", HTTPStatus.NOT_MODIFIED)
-        # A length here would have to be that of the 200 (RFC 9110 section 8.6).
-        del response.headers["content-length"], response.headers["content-type"]
-    response.set_etag(tag)
-    response.headers["cache-control"] = "no-cache"
-    return response
+    content = msgspec.json.encode(value)
+    tag = hashlib.sha256(content).hexdigest()[:32]
+    return tagged_response(content, tag, "application/json", {"cache-control": "no-cache"})

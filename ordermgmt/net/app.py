@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from http import HTTPStatus
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
@@ -18,7 +19,17 @@ from ordermgmt.net.call import Answer, decode_json, require_json
 from ordermgmt.net.limits import MAX_BODY
 from ordermgmt.telemetry.logs import get_logger
 
-__all__ = ["App", "json_response", "new_app", "one_error", "read_body", "read_form", "read_json", "render_failure"]
+__all__ = [
+    "App",
+    "json_response",
+    "new_app",
+    "one_error",
+    "read_body",
+    "read_form",
+    "read_json",
+    "render_failure",
+    "tagged_response",
+]
 
 T = TypeVar("T")
 
@@ -67,6 +78,18 @@ async def read_form() -> list[tuple[str, str]]:
 def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """Render a value as JSON."""
     return Response(msgspec.json.encode(value), status, dict(headers or {}), content_type="application/json")
+
+
+def tagged_response(content: bytes, tag: str, content_type: str, headers: Mapping[str, str] | None = None) -> Response:
+    """Answer with content and its strong entity tag; 304 to who has it already (RFC 9110 section 13.1.2)."""
+    fields = {**(headers or {}), "etag": f'"{tag}"'}
+    if not request.if_none_match.contains_weak(tag):
+        return Response(content, HTTPStatus.OK, fields, content_type=content_type)
+    response = Response(b"", HTTPStatus.NOT_MODIFIED, fields)
+    # A length here would have to be that of the 200 (RFC 9110 section 8.6).
+    del response.headers["content-length"], response.headers["content-type"]
+    response.headers.pop("content-encoding", None)
+    return response
 
 
 def one_error(group: BaseException) -> BaseException:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from http import HTTPStatus
 
 import msgspec
@@ -14,6 +13,7 @@ from quart import Response, request
 from quart_trio import QuartTrio
 from werkzeug.http import parse_etags
 
+from ordermgmt.clock import rfc3339
 from ordermgmt.errors import InvalidRequest, NotFound
 from ordermgmt.ids import is_order_id
 from ordermgmt.net.app import new_app
@@ -211,7 +211,7 @@ def _operation(entry: Entry) -> contract.Operation:
 
 
 def _when(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return rfc3339(seconds, "milliseconds")
 
 
 def _done(order_id: str, done: str, status: int, headers: Sequence[tuple[str, str]] = ()) -> Answer:

@@ -6,11 +6,11 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 from ordermgmt.config import IssuerConfig
 from ordermgmt.errors import StartError
 from ordermgmt.net import Address
+from ordermgmt.security.https_url import split_https_url
 from ordermgmt.security.keys import ALGORITHMS
 from ordermgmt.security.pem import read_certificates
 from ordermgmt.security.scopes import parse_scope
@@ -107,13 +107,7 @@ def _token_problems(issuer: IssuerConfig, scopes: Collection[str]) -> Iterator[t
 
 
 def _location(url: str) -> Location:
-    """Read the URL of a JWK set or a stream. What is not encrypted is refused, on loopback too. Raises ValueError."""
-    if not url.isascii() or not url.isprintable() or " " in url:
-        msg = "not a URL"
-        raise ValueError(msg)
-    parts = urlsplit(url)
-    if parts.scheme != "https" or not parts.hostname or "@" in parts.netloc or parts.fragment or parts.port == 0:
-        msg = "not an https URL"
-        raise ValueError(msg)
+    """Read the URL of a JWK set or a stream. Raises ValueError."""
+    parts = split_https_url(url)
     query = f"?{parts.query}" if parts.query else ""
-    return Location(Address(parts.hostname, parts.port or HTTPS_PORT), (parts.path or "/") + query)
+    return Location(Address(str(parts.hostname), parts.port or HTTPS_PORT), (parts.path or "/") + query)

@@ -5,10 +5,9 @@ It takes exchanged tokens of this audience with the scope `operate`, over a conn
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from quart import Response
 
+from ordermgmt.clock import rfc3339
 from ordermgmt.errors import NotFound
 from ordermgmt.ids import is_order_id
 from ordermgmt.net.app import App, json_response
@@ -73,8 +72,8 @@ def _key(keys: SigningKeys, key: StoredKey) -> KeyStatus:
         kid=key.kid,
         algorithm=key.algorithm,
         state=str(key.state),
-        since=_when(key.since),
-        until=_when(changes_at) if changes_at is not None else None,
+        since=rfc3339(key.since),
+        until=rfc3339(changes_at) if changes_at is not None else None,
     )
 
 
@@ -82,13 +81,9 @@ def _session(session: OpenSession, own: str | None) -> SessionStatus:
     return SessionStatus(
         id=session.sid,
         user=session.user,
-        logged_in=_when(session.auth_time),
-        last_used=_when(session.last_used_at),
-        ends=_when(session.ends_at),
+        logged_in=rfc3339(session.auth_time),
+        last_used=rfc3339(session.last_used_at),
+        ends=rfc3339(session.ends_at),
         clients=session.clients,
         own=session.sid == own,
     )
-
-
-def _when(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -34,6 +34,25 @@ _EXPECTED = re.compile(r"Failed to load resource: (the server responded with a s
 expect.set_options(timeout=PATIENCE_MS)
 
 
+def new_profile(
+    chromium: Browser,
+    size: tuple[int, int],
+    scheme: Literal["light", "dark"],
+    *,
+    bypass_csp: bool,
+    state: StorageState | None = None,
+) -> BrowserContext:
+    """Make a browser profile, with the cookies of `state` if there is one. The caller closes it."""
+    return chromium.new_context(
+        viewport={"width": size[0], "height": size[1]},
+        color_scheme=scheme,
+        reduced_motion="reduce",
+        ignore_https_errors=True,
+        bypass_csp=bypass_csp,
+        storage_state=state,
+    )
+
+
 @dataclass(frozen=True)
 class Shop:
     """The running suite, as its operator sees it."""
@@ -85,14 +104,8 @@ class Visitors:
             first = self.arrive()
             first.sign_in(user)
             self.shop.cookies[user] = first.page.context.storage_state()
-        context = self.chromium.new_context(
-            viewport={"width": size[0], "height": size[1]},
-            color_scheme=scheme,
-            reduced_motion="reduce",
-            ignore_https_errors=True,
-            bypass_csp=bypass_csp,
-            storage_state=self.shop.cookies[user] if user else None,
-        )
+        state = self.shop.cookies[user] if user else None
+        context = new_profile(self.chromium, size, scheme, bypass_csp=bypass_csp, state=state)
         context.set_default_timeout(PATIENCE_MS)
         self.contexts.append(context)
         context.on("console", self._listen)

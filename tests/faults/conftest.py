@@ -1,4 +1,4 @@
-"""One starter of victims for all tests: what it imports, it imports once."""
+"""What several tests of faults need: one starter of victims, and a gateway that is told nothing."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import resource
 from collections.abc import Iterator
 
 import pytest
+import trio
 
+from ordermgmt.gateway import browsers
 from tests.faults.victims import Victims
 
 DESCRIPTORS = 6000
@@ -22,3 +24,13 @@ def victims(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Victims]:
     yield starter
     starter.close()
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.fixture
+def deaf_gateway(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have gateways that start from now on not hear which sessions were revoked."""
+
+    async def hear_nothing(*_: object, task_status: trio.TaskStatus[None]) -> None:
+        task_status.started()
+
+    monkeypatch.setattr(browsers, "end_revoked", hear_nothing)

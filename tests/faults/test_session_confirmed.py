@@ -8,7 +8,6 @@ import pytest
 import trio
 
 from ordermgmt.errors import Unavailable
-from ordermgmt.gateway import browsers
 from ordermgmt.gateway.provider import ConnectedProvider
 from ordermgmt.sts.main import open_accounts
 from ordermgmt.testing.harness import running_system
@@ -16,16 +15,12 @@ from tests.contract.shop_setup import surfer
 from tests.faults.test_session_refresh import LIFETIME, config
 
 
+@pytest.mark.usefixtures("deaf_gateway")
 @pytest.mark.parametrize("path", ["status", "history"])
 async def test_an_operator_who_is_gone_sees_nothing_more(
-    tmp_path: Path, path: str, monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.abc.Clock
+    tmp_path: Path, path: str, autojump_clock: trio.abc.Clock
 ) -> None:
     """Although nobody told, and no service behind the gateway is asked."""
-
-    async def hear_nothing(*_: object, task_status: trio.TaskStatus[None]) -> None:
-        task_status.started()
-
-    monkeypatch.setattr(browsers, "end_revoked", hear_nothing)
     async with running_system(tmp_path, config=config()) as system:
         browser = await surfer(system)
         await browser.sign_in("admin")

@@ -12,7 +12,7 @@ import trio
 
 from ordermgmt.config import Config, StsConfig
 from ordermgmt.errors import Unavailable
-from ordermgmt.gateway import browsers, session_store, tokens
+from ordermgmt.gateway import session_store, tokens
 from ordermgmt.gateway.provider import ConnectedProvider, TokenAnswer
 from ordermgmt.net.outbound import open_client
 from ordermgmt.security.tls import PublicTls
@@ -236,13 +236,10 @@ async def test_a_session_ends_when_the_sts_says_that_it_is_revoked(
         assert refreshes == []
 
 
+@pytest.mark.usefixtures("deaf_gateway")
 async def test_a_session_of_whose_end_nobody_told_ends_when_its_tokens_are_refused(
-    tmp_path: Path, refreshes: list[str], monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.abc.Clock
+    tmp_path: Path, refreshes: list[str], autojump_clock: trio.abc.Clock
 ) -> None:
-    async def hear_nothing(*_: object, task_status: trio.TaskStatus[None]) -> None:
-        task_status.started()
-
-    monkeypatch.setattr(browsers, "end_revoked", hear_nothing)
     async with running_system(tmp_path, config=config()) as system:
         left = await end_at_the_sts(system)
         await trio.sleep(61)  # as long as a token that was exchanged before

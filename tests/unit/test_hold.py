@@ -146,6 +146,13 @@ async def keep_changing(one: Replica, name: str) -> None:
         await result(one.orders.cancel(name, ADMIN, None))
 
 
+async def keep_updating(one: Replica, name: str) -> None:
+    await result(one.orders.create(create(name, qty=1), ALICE))
+    while True:
+        for qty in (2, 1):
+            await result(one.orders.update(name, update(qty=qty), ADMIN, None))
+
+
 @pytest.mark.parametrize("held", [True, False])
 async def test_databases_that_are_looked_at_one_after_the_other_agree_only_in_a_hold(
     tmp_path: Path, autojump_clock: trio.abc.Clock, *, held: bool
@@ -161,6 +168,7 @@ async def test_databases_that_are_looked_at_one_after_the_other_agree_only_in_a_
             one.stock.always = slow
             for name in ("a", "b", "c"):
                 nursery.start_soon(keep_changing, one, name)
+            nursery.start_soon(keep_updating, one, "d")  # the others may all be cancelled at once
             hold: Callable[[], AbstractAsyncContextManager[object]] = mine.hold if held else nullcontext
             for round_ in range(10):
                 await trio.sleep(0.3 + 0.007 * round_)

@@ -6,13 +6,14 @@ Every function raises Unauthenticated("invalid-<claim>").
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeGuard
 
 from ordermgmt.errors import Unauthenticated
 from ordermgmt.security.scopes import parse_scope
 
 __all__ = [
+    "join_ids",
     "read_actors",
     "read_audience",
     "read_ids",
@@ -45,7 +46,9 @@ def read_text(claims: Mapping[str, Any], name: str) -> str | None:
 
 def read_texts(claims: Mapping[str, Any], name: str) -> tuple[str, ...]:
     """Return a list of at most 64 such strings; () if absent."""
-    value = claims.get(name, [])
+    if name not in claims:
+        return ()
+    value = claims[name]
     if not isinstance(value, list) or len(value) > MAX_VALUES or not all(map(_is_text, value)):
         raise _invalid(name)
     return tuple(value)
@@ -53,8 +56,12 @@ def read_texts(claims: Mapping[str, Any], name: str) -> tuple[str, ...]:
 
 def read_ids(claims: Mapping[str, Any]) -> frozenset[str]:
     """Return all ids by which a token can be revoked: its own, and those of what it came of."""
-    ids = (read_text(claims, "jti"), read_text(claims, "sid"), *read_texts(claims, "revocable_by"))
-    return frozenset(filter(None, ids))
+    return join_ids(read_text(claims, "jti"), read_text(claims, "sid"), read_texts(claims, "revocable_by"))
+
+
+def join_ids(jti: str | None, sid: str | None, revocable_by: Iterable[str]) -> frozenset[str]:
+    """Return those of them that there are, for who has read them already."""
+    return frozenset(filter(None, (jti, sid, *revocable_by)))
 
 
 def read_time(claims: Mapping[str, Any], name: str) -> float | None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 __all__ = ["MAX_SCOPES", "parse_scope", "render_scope"]
 
@@ -20,20 +20,30 @@ def parse_scope(value: object) -> frozenset[str]:
     Raises ValueError.
     """
     if isinstance(value, str):
-        tokens: list[Any] = value.split(" ", MAX_SCOPES) if value else []
-    elif isinstance(value, list):
-        tokens = value
-    else:
-        msg = "scope is neither a string nor a list"
-        raise ValueError(msg)  # noqa: TRY004 - a wrong value from outside, not a wrong call
+        return _parse_text(value)
+    if isinstance(value, list):
+        return _check(value)
+    msg = "scope is neither a string nor a list"
+    raise ValueError(msg)
+
+
+@lru_cache(maxsize=256)
+def _parse_text(text: str) -> frozenset[str]:
+    """Remember what most tokens say. What is refused is not kept, and 64 scopes are 8 KiB at most: 2 MiB."""
+    return _check(text.split(" ", MAX_SCOPES) if text else [])
+
+
+def _check(tokens: Sequence[object]) -> frozenset[str]:
     if len(tokens) > MAX_SCOPES:
         msg = "too many scopes"
         raise ValueError(msg)
+    scopes: set[str] = set()
     for token in tokens:
         if not isinstance(token, str) or _SCOPE_TOKEN.fullmatch(token) is None:
             msg = "not a scope-token"
             raise ValueError(msg)
-    return frozenset(tokens)
+        scopes.add(token)
+    return frozenset(scopes)
 
 
 def render_scope(scopes: Iterable[str]) -> str:

@@ -34,16 +34,25 @@ def prepare_check(algorithm: str, key: Any) -> Check:
     if family == "ES" and isinstance(key, EllipticCurvePublicKey):
         return _elliptic(key, ECDSA(_HASHES[algorithm[2:]]))
     if family == "RS" and isinstance(key, RSAPublicKey):
-        digest, pkcs1 = _HASHES[algorithm[2:]], padding.PKCS1v15()
-        return _never_raising(lambda signed, signature: key.verify(signature, signed, pkcs1, digest))
+        return _padded(key, padding.PKCS1v15(), _HASHES[algorithm[2:]])
     if family == "PS" and isinstance(key, RSAPublicKey):
         digest = _HASHES[algorithm[2:]]
-        pss = padding.PSS(mgf=padding.MGF1(digest), salt_length=digest.digest_size)
-        return _never_raising(lambda signed, signature: key.verify(signature, signed, pss, digest))
+        return _padded(key, padding.PSS(mgf=padding.MGF1(digest), salt_length=digest.digest_size), digest)
     if family == "Ed" and isinstance(key, Ed25519PublicKey):
         return _never_raising(lambda signed, signature: key.verify(signature, signed))
     msg = f"not a key for {algorithm}"
     raise TypeError(msg)
+
+
+def _padded(key: RSAPublicKey, scheme: padding.AsymmetricPadding, digest: HashAlgorithm) -> Check:
+    def check(signed: bytes, signature: bytes) -> bool:
+        try:
+            key.verify(signature, signed, scheme, digest)
+        except InvalidSignature:
+            return False
+        return True
+
+    return check
 
 
 def _elliptic(key: EllipticCurvePublicKey, ecdsa: ECDSA) -> Check:

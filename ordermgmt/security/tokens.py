@@ -271,5 +271,5 @@ def _read_claims(payload: Mapping[str, Any], trust: TrustedIssuer) -> SignedClai
         not_before=claims.read_time(payload, "nbf") or 0.0,
         issued_at=claims.read_time(payload, "iat") or 0.0,
         confirmation=confirmation,
-        ids=claims.read_ids(payload),
+        ids=claims.join_ids(principal.jti, principal.sid, principal.revocable_by),
     )

@@ -14,7 +14,7 @@ from ordermgmt.security.keys import KeySource, VerificationKey
 from ordermgmt.security.peer import Peer
 from ordermgmt.security.principal import Principal
 from ordermgmt.security.revocations import Revocations
-from ordermgmt.security.tokens import SignedClaims, TrustedIssuer, Unverified
+from ordermgmt.security.tokens import SignedClaims, TrustedIssuer
 
 __all__ = ["TokenVerifier"]
 
@@ -69,10 +69,7 @@ class TokenVerifier:
         digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
         proven = self._recall(digest)
         if proven is None:
-            unverified, issuer = self._read(token)
-            kid = unverified.header.kid
-            key = issuer.keys.current(kid) or await issuer.keys.find(kid)
-            proven = _Proven(issuer, key, tokens.check_signature(unverified, key, issuer.trust))
+            proven = await self._prove(token)
             self._remember(digest, proven)
         thumbprint = peer.thumbprint if peer is not None else None
         now = self._clock.now()
@@ -91,14 +88,18 @@ class TokenVerifier:
         self._proven.move_to_end(digest)
         return proven
 
-    def _read(self, token: str) -> tuple[Unverified, _Issuer]:
+    async def _prove(self, token: str) -> _Proven:
         unverified = tokens.parse(token)
         issuer = self._issuers.get(unverified.issuer)
         if issuer is None:
             raise Unauthenticated("unknown-issuer")
-        # What no key could save must not make anybody ask for keys.
-        tokens.check_header(unverified, issuer.trust)
-        return unverified, issuer
+        kid = unverified.header.kid
+        key = issuer.keys.current(kid)
+        if key is None:
+            # What no key could save must not make anybody ask for keys.
+            tokens.check_header(unverified, issuer.trust)
+            key = await issuer.keys.find(kid)
+        return _Proven(issuer, key, tokens.check_signature(unverified, key, issuer.trust))
 
     def _remember(self, digest: bytes, proven: _Proven) -> None:
         self._proven[digest] = proven

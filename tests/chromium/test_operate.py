@@ -163,6 +163,30 @@ def test_a_session_that_is_ended_is_over_in_its_browser(desk: Desk) -> None:
     assert " audit action=revoke-session " in desk.running.log
 
 
+def test_a_change_without_an_outcome_is_shown_and_retried(desk: Desk) -> None:
+    admin = desk.open("admin")
+    inventory = desk.pid("inventory")
+    os.kill(inventory, signal.SIGSTOP)
+    try:
+        items = [{"category": "electronics", "code": "SOWH1000XM4", "qty": 1}]
+        admin.evaluate(
+            """(order) => void fetch("/api/order", {
+              method: "POST", body: JSON.stringify(order), headers: {"content-type": "application/json", "x-csrf": "1"},
+            })""",
+            {"id": "kept-waiting", "name": "Kept waiting", "items": items},
+        )
+        place = row(admin, "journal", "kept-waiting")
+        expect(place.locator(".chip")).to_contain_text("pending")
+        place.get_by_role("button", name="Retry create of order kept-waiting").click()
+        admin.get_by_role("dialog", name="Retry this create?").get_by_role("button", name="Retry it").click()
+        expect(admin.locator("#events")).to_contain_text("The create of order kept-waiting is tried again.")
+        assert " audit action=retry-operation " in desk.running.log
+    finally:
+        os.kill(inventory, signal.SIGCONT)
+    expect(admin.locator("#journal")).to_contain_text("Every change of an order has its outcome.")
+    assert admin.evaluate("async () => (await fetch('/api/order/kept-waiting')).status") == 200
+
+
 def test_signing_out_is_said_to_other_tabs_and_empties_the_page(desk: Desk) -> None:
     admin = desk.open("admin")
     expect(row(admin, "services", "order")).to_be_visible()

@@ -55,9 +55,11 @@ screenshots: $(VENV)/.dev  ## pictures of the web client for the README; needs C
 # Tests of these names would find nothing else there: they are about connections, tokens and files.
 NO_DATA := faults/test_unkillable contract/test_unforgeable contract/test_deployment contract/test_openapi contract/test_browser contract/test_path \
 	faults/test_rotation faults/test_jwks faults/test_pools
+# make test-postgres EVERY=--every=2 runs half of the files, tomorrow the other half.
+EVERY ?=
 test-postgres: $(VENV)/.dev  ## the tests of whole suites and of orders once more, with their data in PostgreSQL
 	@$(SAY_USER)
-	$(BIN)/pytest -n 2 --dist loadgroup --database=postgres -m 'not slow and not month and not serial' \
+	$(BIN)/pytest -n 2 --dist loadgroup --database=postgres $(EVERY) -m 'not slow and not month and not serial' \
 		$(NO_DATA:%=--ignore-glob='tests/%*') tests/contract tests/faults $(wildcard tests/unit/test_order_*.py)
 
 # PostgreSQL does not run as root. The package that brings it makes a user for that, which nobody should find unawares.

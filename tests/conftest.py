@@ -31,7 +31,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--every",
         type=int,
         default=1,
-        help="of the files with slow tests, only one of so many: others on another day",
+        help="of the files with tests that were asked for, only one of so many: others on another day",
     )
     parser.addoption(
         "--depth",
@@ -46,20 +46,21 @@ def pytest_configure(config: pytest.Config) -> None:
     short_cut.ENABLED = not config.getoption("--long-way")
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Iterator[None]:
     """Leave out what `--every` says; keep the tests that share the server in one process, of however many there are."""
-    every, today = config.getoption("--every"), int(time.time() // 86400)
-    slow = [item for item in items if item.get_closest_marker("slow")]
-    files = sorted({item.path for item in slow})
-    left = [item for item in slow if (files.index(item.path) + today) % every]
-    if left:
-        config.hook.pytest_deselected(items=left)
-        items[:] = [item for item in items if item not in left]
     for item in items:
         function = item if isinstance(item, pytest.Function) else None
         where = getattr(getattr(function, "callspec", None), "params", {}).get("location")
         if where == "postgres" or (function is not None and "postgres" in function.fixturenames):
             item.add_marker(pytest.mark.xdist_group("postgres"))
+    yield  # until -m and -k have left out theirs
+    every, today = config.getoption("--every"), int(time.time() // 86400)
+    files = {path: place for place, path in enumerate(sorted({item.path for item in items}))}
+    left = [item for item in items if (files[item.path] + today) % every]
+    if left:
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if (files[item.path] + today) % every == 0]
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

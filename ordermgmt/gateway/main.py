@@ -42,6 +42,10 @@ from ordermgmt.telemetry.metrics import Figure
 
 __all__ = ["open_sessions", "run"]
 
+TURN = 0.5
+"""Part of the time of a request that it may wait for its turn, when more come than may be under way at once. So whoever
+gets its turn has as long for its answer, and what is given up before was surely not done."""
+
 
 @asynccontextmanager
 async def open_sessions(location: Location, runtime: Runtime) -> AsyncIterator[Database]:
@@ -61,7 +65,8 @@ async def run(context: ServiceContext, *, task_status: trio.TaskStatus[None] = t
         database = await stack.enter_async_context(_open_database(context.database, context.runtime))
         sts_http = await stack.enter_async_context(context.open_client("sts", endpoints.sts_mtls, "exchange"))
         sts = StsClient(sts_http, context.name)
-        order_http = await stack.enter_async_context(context.open_client(ORDER, endpoints.order, "orders"))
+        orders = context.open_client(ORDER, endpoints.order, "orders", patience=timeout * TURN)
+        order_http = await stack.enter_async_context(orders)
         operated = await stack.enter_async_context(context.open_client("sts", endpoints.sts_mtls, "operate"))
         streams = context.open_client("sts", endpoints.sts_mtls, REVOCATIONS, limit=STREAMS)
         inventory = BoundClients(context, INVENTORY, endpoints.inventory, [READ_INVENTORY], what="stock")

@@ -16,6 +16,7 @@ from ordermgmt.commands.journal import journal
 from ordermgmt.commands.keys import keys
 from ordermgmt.commands.running import child, run
 from ordermgmt.commands.stock import inventory
+from ordermgmt.commands.tokens import tokens
 from ordermgmt.commands.users import users
 
 __all__ = ["main"]
@@ -27,7 +28,7 @@ def main() -> None:
     """Secured order management: STS, gateway, order and inventory service under one supervisor."""
 
 
-for command in (run, child, users, clients, certs, keys, inventory, journal, backup, restore, deploy):
+for command in (run, child, users, clients, tokens, certs, keys, inventory, journal, backup, restore, deploy):
     main.add_command(command)
 
 

@@ -6,6 +6,7 @@ import ssl
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 
 import trio
@@ -93,17 +94,19 @@ class ServiceContext:
         self.meters[self.name] = figures
 
     def open_client(
-        self, service: str, addresses: Sequence[Address], what: str, *, limit: int = 128
+        self, service: str, addresses: Sequence[Address], what: str, *, limit: int = 128, patience: float = inf
     ) -> AbstractAsyncContextManager[HttpClient]:
         """Open a client of another service, which presents this one's certificate and demands the other's identity.
 
-        When the certificate changes, requests go over new connections. At most `limit` are under way at once. They are
-        measured as an edge: `what` is asked of the service.
+        When the certificate changes, requests go over new connections. At most `limit` are under way at once, and the
+        others wait for `patience` seconds. They are measured as an edge: `what` is asked of the service.
         """
         clock = self.runtime.clock
         tls = self.credentials.derive(lambda credential: client_tls(credential, expected=service, clock=clock))
         observe = self.edges.to(service, what)
-        return open_suite_client(self.runtime.network, addresses, tls=tls, limit=limit, observe=observe)
+        return open_suite_client(
+            self.runtime.network, addresses, tls=tls, limit=limit, observe=observe, patience=patience
+        )
 
     def listener_tls(
         self, *, client_certificates: bool = False, alpn: Sequence[str] = ("http/1.1",)

@@ -66,7 +66,7 @@ def restore(config_file: Path | None, folder: Path, *, guide: bool, force: bool,
     config = read_config(config_file)
     data = data_folder(config, guide=guide)
     with failing_in_one_line():
-        _refuse_postgres(config, "pg_restore")
+        _refuse_postgres(config, "pg_restore, and then ordermgmt tokens revoke-all")
         try:
             with show_progress(sys.stdout) as show:
                 choices = {"force": force, "unbalanced": unbalanced}

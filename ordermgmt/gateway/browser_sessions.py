@@ -15,7 +15,7 @@ from ordermgmt.storage import Database, Transaction
 from ordermgmt.telemetry.logs import get_logger
 from ordermgmt.telemetry.metrics import Figure
 
-__all__ = ["BrowserSessions"]
+__all__ = ["BrowserSessions", "end_all"]
 
 log = get_logger("gateway-sessions")
 
@@ -124,3 +124,8 @@ class BrowserSessions:
         """Return how many sessions there are."""
         live = await self._database.read(session_store.count_sessions)
         return [Figure("ordermgmt_sessions_live", "gauge", "Sessions of browsers that are not over.", live)]
+
+
+async def end_all(database: Database) -> None:
+    """End all sessions, and all logins on their way. The gateway may run meanwhile. Raises Unavailable."""
+    await database.write(session_store.end_all_sessions)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager, nullcontext
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
 from functools import partial
 from importlib.resources import files
 
@@ -25,7 +25,7 @@ from ordermgmt.net.measured import measured
 from ordermgmt.net.outbound import HttpClient, open_client
 from ordermgmt.net.server import serve
 from ordermgmt.order.contract import AUDIENCE as ORDER
-from ordermgmt.runtime import ServiceContext
+from ordermgmt.runtime import Runtime, ServiceContext
 from ordermgmt.security import tokens
 from ordermgmt.security.guard import Authenticate, Guard, Require
 from ordermgmt.security.peer import Peer
@@ -33,14 +33,28 @@ from ordermgmt.security.principal import Principal
 from ordermgmt.security.revocation_stream import REVOCATIONS, STREAMS, follow
 from ordermgmt.security.revocations import Revocations
 from ordermgmt.security.revocations import figures as revocation_figures
-from ordermgmt.storage import OpenDatabase, open_database, storage_figures
+from ordermgmt.storage import Database, Location, OpenDatabase, open_database, storage_figures
 from ordermgmt.sts.bound_client import BoundClients
 from ordermgmt.sts.client import StsClient
 from ordermgmt.sts.contract import AUDIENCE as STS
 from ordermgmt.sts.contract import REVOCATIONS_PATH, is_opaque_token
 from ordermgmt.telemetry.metrics import Figure
 
-__all__ = ["run"]
+__all__ = ["open_sessions", "run"]
+
+TURN = 0.5
+"""Part of the time of a request that it may wait for its turn, when more come than may be under way at once. So whoever
+gets its turn has as long for its answer, and what is given up before was surely not done."""
+
+
+@asynccontextmanager
+async def open_sessions(location: Location, runtime: Runtime) -> AsyncIterator[Database]:
+    """Open the database of browsers' sessions, also while the gateway runs; leaving the block closes it.
+
+    Raises StartError if it cannot be used.
+    """
+    async with _open_database(location, runtime) as database:
+        yield database
 
 
 async def run(context: ServiceContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -48,10 +62,11 @@ async def run(context: ServiceContext, *, task_status: trio.TaskStatus[None] = t
     endpoints, clock = context.endpoints, context.runtime.clock
     timeout = context.config.gateway.upstream_timeout
     async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(_open_database(context))
+        database = await stack.enter_async_context(_open_database(context.database, context.runtime))
         sts_http = await stack.enter_async_context(context.open_client("sts", endpoints.sts_mtls, "exchange"))
         sts = StsClient(sts_http, context.name)
-        order_http = await stack.enter_async_context(context.open_client(ORDER, endpoints.order, "orders"))
+        orders = context.open_client(ORDER, endpoints.order, "orders", patience=timeout * TURN)
+        order_http = await stack.enter_async_context(orders)
         operated = await stack.enter_async_context(context.open_client("sts", endpoints.sts_mtls, "operate"))
         streams = context.open_client("sts", endpoints.sts_mtls, REVOCATIONS, limit=STREAMS)
         inventory = BoundClients(context, INVENTORY, endpoints.inventory, [READ_INVENTORY], what="stock")
@@ -90,10 +105,9 @@ async def run(context: ServiceContext, *, task_status: trio.TaskStatus[None] = t
         nursery.cancel_scope.cancel()
 
 
-def _open_database(context: ServiceContext) -> AbstractAsyncContextManager[OpenDatabase]:
-    runtime = context.runtime
+def _open_database(location: Location, runtime: Runtime) -> AbstractAsyncContextManager[OpenDatabase]:
     migrations = files("ordermgmt.gateway") / "migrations"
-    return open_database(context.database, migrations, threads=runtime.threads, clock=runtime.clock)
+    return open_database(location, migrations, threads=runtime.threads, clock=runtime.clock)
 
 
 def _upstreams(clients: Mapping[str, HttpClient], inventory: BoundClients, exchanges: Exchanges) -> dict[str, Upstream]:

@@ -19,7 +19,7 @@ __all__ = ["COMMON_ERRORS", "document"]
 COMMON_ERRORS: Mapping[int, tuple[str, ...]] = {
     400: ("bad-request", "query-too-long"),
     500: ("internal-error",),
-    503: ("sts-unreachable", "storage-unavailable"),
+    503: ("busy", "sts-unreachable", "storage-unavailable"),
 }
 """What any operation may answer, by status."""
 

@@ -14,7 +14,7 @@ import trio
 from ordermgmt.errors import Forbidden, OutcomeUnknown, Unauthenticated, Unavailable
 from ordermgmt.gateway.contract import FORWARDED_HEADERS, IDEMPOTENCY_KEY, RETURNED_HEADERS, Route
 from ordermgmt.gateway.trail import current_trail
-from ordermgmt.net.outbound import HttpClient, Interrupted, Response, Unreachable
+from ordermgmt.net.outbound import Busy, HttpClient, Interrupted, Response, Unreachable
 
 __all__ = ["INVALID_SUBJECT_TOKEN", "Access", "Answer", "Forwarder", "Request", "TokenSource", "Upstream"]
 
@@ -111,6 +111,10 @@ class Forwarder:
                     if trail is not None:
                         trail.answered(upstream.name, token, answer, trio.current_time() - begun)
                 return answer
+        except Busy as error:
+            raise Unavailable(
+                "busy", f"too many requests wait for the {upstream.name} service", retry_after=1
+            ) from error
         except Unreachable as error:
             code, msg = f"{upstream.name}-unreachable", f"the {upstream.name} service cannot be reached"
             raise Unavailable(code, msg, retry_after=1) from error

@@ -9,7 +9,7 @@ import msgspec
 
 from ordermgmt.net.network import Address
 
-__all__ = ["KEEP_ALIVE", "Interrupted", "Message", "Response", "TooLong", "Transport", "Unreachable"]
+__all__ = ["KEEP_ALIVE", "Busy", "Interrupted", "Message", "Response", "TooLong", "Transport", "Unreachable"]
 
 KEEP_ALIVE = 4.0
 """Seconds that an idle connection is kept. A server that drains tells who uses its connection in its drain delay; where
@@ -18,6 +18,10 @@ that is longer, nobody sends a request over one that it closes in the same momen
 
 class Unreachable(Exception):
     """The request surely never left this process."""
+
+
+class Busy(Unreachable):
+    """So many requests were under way that this one was given up before it was its turn."""
 
 
 class Interrupted(Exception):

@@ -13,14 +13,23 @@ from typing import TypeVar
 
 import trio
 
-from ordermgmt.net.exchange import Interrupted, Message, Response, TooLong, Transport, Unreachable
+from ordermgmt.net.exchange import Busy, Interrupted, Message, Response, TooLong, Transport, Unreachable
 from ordermgmt.net.network import Address, Network
 from ordermgmt.net.persistent import open_persistent
 from ordermgmt.net.pools import open_pools
 from ordermgmt.net.tls_seam import ClientTls
 from ordermgmt.telemetry.edges import Observe, Outcome, outcome_of
 
-__all__ = ["HttpClient", "Interrupted", "Response", "TooLong", "Unreachable", "open_client", "open_suite_client"]
+__all__ = [
+    "Busy",
+    "HttpClient",
+    "Interrupted",
+    "Response",
+    "TooLong",
+    "Unreachable",
+    "open_client",
+    "open_suite_client",
+]
 
 T = TypeVar("T")
 
@@ -33,13 +42,21 @@ AVOID_FOR = 5.0
 class HttpClient:
     """Requests to one service that listens at one or more addresses. Made by `open_client`, `open_suite_client`."""
 
-    def __init__(self, transport: Transport, addresses: Sequence[Address], limit: int, observe: Observe | None) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        addresses: Sequence[Address],
+        limit: int,
+        observe: Observe | None,
+        patience: float = inf,
+    ) -> None:
         self._transport = transport
         self._observe = observe
         self._addresses = list(addresses)
         self._avoid_until = dict.fromkeys(self._addresses, -inf)
         self._turn = 0
         self._limiter = trio.CapacityLimiter(limit)
+        self._patience = patience
 
     async def request(
         self,
@@ -55,8 +72,9 @@ class HttpClient:
 
         `target` is path and query as they go on the wire. A `repeatable` request is sent once more, on a new
         connection, if the first attempt was interrupted. Of the answer's body at most `max_answer` bytes are read
-        (None: 8 MiB). There is no time limit here: use `trio.fail_after`.
-        Raises Unreachable if it surely never left, Interrupted if it may have, TooLong for a longer answer.
+        (None: 8 MiB). There is no time limit here but for the wait for a place: use `trio.fail_after`.
+        Raises Unreachable if it surely never left, which is Busy for want of a place, Interrupted if it may have left,
+        TooLong for a longer answer.
         """
         message = Message(method, target, list(headers), content, MAX_ANSWER if max_answer is None else max_answer)
 
@@ -90,17 +108,19 @@ class HttpClient:
                 tell(outcome)
 
     async def _twice(self, send: Callable[[Address], Awaitable[Response]], *, repeatable: bool) -> Response:
-        async with self._limiter:
+        await self._take_place()
+        try:
+            return await self._try_addresses(send)
+        except Interrupted as first:
+            if not repeatable or isinstance(first, TooLong):
+                raise
             try:
                 return await self._try_addresses(send)
-            except Interrupted as first:
-                if not repeatable or isinstance(first, TooLong):
-                    raise
-                try:
-                    return await self._try_addresses(send)
-                except Unreachable as second:
-                    msg = f"{first}; then {second}"  # the first attempt may have arrived
-                    raise Interrupted(msg) from first
+            except Unreachable as second:
+                msg = f"{first}; then {second}"  # the first attempt may have arrived
+                raise Interrupted(msg) from first
+        finally:
+            self._limiter.release()
 
     async def follow(
         self, target: str, take: Callable[[bytes], None], *, headers: Iterable[tuple[str, str]] = (), limit: int
@@ -116,8 +136,22 @@ class HttpClient:
             return self._transport.follow(address, message, answered, take)
 
         with self._watched() as answered:
-            async with self._limiter:
+            await self._take_place()
+            try:
                 return await self._try_addresses(send)
+            finally:
+                self._limiter.release()
+
+    async def _take_place(self) -> None:
+        """Wait in turn for a place, which the caller gives back. Raises Busy."""
+        if self._limiter.available_tokens:
+            self._limiter.acquire_nowait()
+            return
+        with trio.move_on_after(self._patience) as waiting:
+            await self._limiter.acquire()
+        if waiting.cancelled_caught:
+            msg = f"no place became free within {self._patience:g} s"
+            raise Busy(msg)
 
     async def _try_addresses(self, send: Callable[[Address], Awaitable[T]]) -> T:
         failure: Unreachable | None = None
@@ -145,15 +179,16 @@ async def open_client(
     tls: ClientTls | Callable[[], ClientTls] | None,
     limit: int = 128,
     observe: Observe | None = None,
+    patience: float = inf,
 ) -> AsyncIterator[HttpClient]:
     """Open a client for a server at `addresses`, whosever it is; leaving the block closes its connections.
 
     A `tls` that is a function is asked at every request; when it returns another one, that and later requests go over
     new connections, and those in flight end over theirs. At most `limit` requests are under way at once; the others
-    wait in turn. `observe` is told of each, the time in that queue included.
+    wait in turn, each for `patience` seconds at most. `observe` is told of each, the time in that queue included.
     """
     async with open_pools(network, _asked(tls), limit) as pools:
-        yield HttpClient(pools, addresses, limit, observe)
+        yield HttpClient(pools, addresses, limit, observe, patience)
 
 
 @asynccontextmanager
@@ -164,10 +199,11 @@ async def open_suite_client(
     tls: ClientTls | Callable[[], ClientTls] | None,
     limit: int = 128,
     observe: Observe | None = None,
+    patience: float = inf,
 ) -> AsyncIterator[HttpClient]:
     """Open a client for a service of this suite, which a request costs a third of one to others. See `open_client`."""
     async with open_persistent(network, _asked(tls), limit) as persistent:
-        yield HttpClient(persistent, addresses, limit, observe)
+        yield HttpClient(persistent, addresses, limit, observe, patience)
 
 
 def _asked(tls: ClientTls | Callable[[], ClientTls] | None) -> Callable[[], ClientTls | None]:

@@ -28,6 +28,8 @@ class Principal(msgspec.Struct, frozen=True):
     """Ids of what else it came of, at the issuer: the end of any of these is its end."""
     expires_at: float = 0.0
     """Seconds since 1970."""
+    issued_at: float = 0.0
+    """The same."""
     bound: bool = False
     """Whether the token is bound to the client certificate that it came with (RFC 8705 section 3)."""
 

@@ -59,19 +59,25 @@ class _Follower:
         self._target = target
         self._complaint = "nothing was heard yet"
         self._retry = FIRST_RETRY
+        self._began_at = trio.current_time()
 
     async def run(self) -> None:
         while True:
-            began_at = trio.current_time()
+            self._began_at = trio.current_time()
             reason = await self._follow()
             self.first.set()
-            if not reason and trio.current_time() > began_at + FIRST_RETRY:
+            if not reason and self._has_lasted():
                 continue
+            reason = reason or "the stream ended at once"
             if reason != self._complaint:
                 self._complaint = reason
                 _log.warning("revocations-not-followed", issuer=self._revocations.issuer, reason=reason)
             await trio.sleep(self._retry)
             self._retry = min(self._retry * 2, LAST_RETRY)
+
+    def _has_lasted(self) -> bool:
+        """Tell whether the stream is more than one that ends at once, as that of a server which drains does."""
+        return trio.current_time() > self._began_at + FIRST_RETRY
 
     async def _follow(self) -> str:
         """Follow one answer to its end. Return why it ended before its time, or nothing."""
@@ -96,7 +102,8 @@ class _Follower:
 
     def _take(self, line: RevocationLine) -> None:
         self._revocations.apply(line)
-        self._retry = FIRST_RETRY
+        if self._has_lasted():
+            self._retry = FIRST_RETRY
         if not line.more:
             self.first.set()
             if self._complaint:

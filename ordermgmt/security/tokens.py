@@ -263,13 +263,14 @@ def _read_claims(payload: Mapping[str, Any], trust: TrustedIssuer) -> SignedClai
         sid=claims.read_text(payload, "sid"),
         revocable_by=claims.read_texts(payload, "revocable_by"),
         expires_at=expires_at,
+        issued_at=claims.read_time(payload, "iat") or 0.0,
         bound=confirmation is not None,
     )
     return SignedClaims(
         principal=principal,
         audience=claims.read_audience(payload),
         not_before=claims.read_time(payload, "nbf") or 0.0,
-        issued_at=claims.read_time(payload, "iat") or 0.0,
+        issued_at=principal.issued_at,
         confirmation=confirmation,
         ids=claims.join_ids(principal.jti, principal.sid, principal.revocable_by),
     )

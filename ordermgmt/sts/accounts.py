@@ -10,7 +10,7 @@ from ordermgmt.errors import Conflict, InvalidRequest, NotFound
 from ordermgmt.ids import Entropy, new_id
 from ordermgmt.security.passwords import Passwords
 from ordermgmt.storage import Database, Transaction
-from ordermgmt.sts import account_store
+from ordermgmt.sts import account_store, revocation_store, store
 from ordermgmt.sts.account_store import ListedClient, ListedUser
 from ordermgmt.sts.contract import ORDER_SCOPES
 from ordermgmt.sts.mint import token_digest
@@ -25,7 +25,7 @@ _PASSWORD_BYTES, _SECRET_BYTES = 15, 32
 
 
 class Accounts:
-    """Adds, lists and changes users and clients."""
+    """Adds, lists and changes users and clients, and ends all that was issued to them."""
 
     def __init__(self, database: Database, passwords: Passwords, entropy: Entropy, clock: Clock) -> None:
         self._database = database
@@ -120,6 +120,19 @@ class Accounts:
             missing=f"there is no client {client_id} with a secret",
         )
         return secret
+
+    async def revoke_all(self) -> None:
+        """End every session, code and token that was issued until now, of whomever; users and clients stay.
+
+        A service that follows the stream learns it as it learns of any other revocation.
+        """
+        epoch = new_id(self._entropy)
+
+        def save(transaction: Transaction) -> None:
+            store.end_all_sessions(transaction)
+            revocation_store.start_epoch(transaction, epoch)
+
+        await self._database.write(save)
 
     async def _change_user(self, name: str, change: Callable[[Transaction], bool], *, end: bool) -> None:
         now = int(self._clock.now())

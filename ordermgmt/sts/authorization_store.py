@@ -21,7 +21,8 @@ __all__ = [
 
 _CONSENT = "SELECT scopes FROM consents WHERE user_name = ? AND client_id = ?"
 _SESSION_OF_CODE = (
-    "SELECT sid FROM sessions WHERE ended_at IS NULL AND sid = (SELECT sid FROM authorization_codes WHERE digest = ?)"
+    "SELECT sid FROM sessions WHERE ended_at IS NULL AND created_at >= (SELECT not_before FROM revocation_log)"
+    " AND sid = (SELECT sid FROM authorization_codes WHERE digest = ?)"
 )
 
 
@@ -146,7 +147,9 @@ def find_code(transaction: Transaction, digest: str) -> Code | None:
         "SELECT c.client_id, c.user_name, u.full_name, u.roles, c.sid, c.redirect_uri, c.scopes, c.audience, c.nonce,"
         " c.code_challenge, c.auth_time, c.expires_at, c.family_id, s.sid"
         " FROM authorization_codes c JOIN users u ON u.name = c.user_name"
-        " LEFT JOIN sessions s ON s.sid = c.sid AND s.ended_at IS NULL WHERE c.digest = ? AND u.disabled = 0",
+        " LEFT JOIN sessions s ON s.sid = c.sid AND s.ended_at IS NULL"
+        " AND s.created_at >= (SELECT not_before FROM revocation_log)"
+        " WHERE c.digest = ? AND u.disabled = 0",
         (digest,),
     ).rows
     if not rows:

@@ -56,7 +56,7 @@ def find_family(transaction: Transaction, digest: str, issuer: str) -> Family | 
     rows = transaction.execute(
         "SELECT f.id, f.client_id, f.user_name, f.sid, f.scopes, f.audience, f.expires_at, f.ends_at, f.current_digest,"
         " f.previous_digest, f.rotated_at, f.ended_at, s.ended_at, u.full_name, u.roles, u.scopes, c.scopes,"
-        " c.generation"
+        " c.generation, f.created_at < (SELECT not_before FROM revocation_log)"
         " FROM refresh_tokens r JOIN token_families f ON f.id = r.family_id JOIN clients c ON c.id = f.client_id"
         " JOIN users u ON u.name = f.user_name LEFT JOIN sessions s ON s.sid = f.sid"
         " WHERE r.digest = ? AND c.disabled = 0 AND u.disabled = 0",
@@ -65,7 +65,7 @@ def find_family(transaction: Transaction, digest: str, issuer: str) -> Family | 
     if not rows:
         return None
     family_id, client_id, user, sid, scopes, audience, expires_at, ends_at, current, previous, rotated_at = rows[0][:11]
-    family_ended, session_ended, full_name, roles, of_user, of_client, generation = rows[0][11:]
+    family_ended, session_ended, full_name, roles, of_user, of_client, generation, too_old = rows[0][11:]
     left = names_of(scopes) & names_of(of_client) & (names_of(of_user) | OIDC_SCOPES)
     authority = Authority(
         issuer=issuer,
@@ -87,7 +87,7 @@ def find_family(transaction: Transaction, digest: str, issuer: str) -> Family | 
         current=current or "",
         previous=previous or "",
         rotated_at=rotated_at or 0,
-        ended=family_ended is not None or session_ended is not None,
+        ended=family_ended is not None or session_ended is not None or bool(too_old),
     )
 
 

@@ -6,7 +6,7 @@ import hashlib
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -27,6 +27,7 @@ __all__ = [
     "Issued",
     "Mint",
     "Outcome",
+    "ReadBack",
     "Redeemed",
     "Refreshed",
     "token_digest",
@@ -82,6 +83,13 @@ class IdToken:
 
     client_id: str
     sid: str
+
+
+class ReadBack(NamedTuple):
+    """What a JWT that comes back says, and when it was issued (seconds since 1970)."""
+
+    authority: Authority
+    issued_at: float
 
 
 Outcome = Issued | Redeemed | Refreshed
@@ -160,7 +168,7 @@ class Mint:
             return None
         return IdToken(client_id, principal.sid or "")
 
-    def issued_here(self, token: str, issuer: str, now: float) -> Authority | None:
+    def issued_here(self, token: str, issuer: str, now: float) -> ReadBack | None:
         """Return what an access JWT made here says, whoever it is for and bound to; None if it is not good `now`."""
         try:
             payload = parse(token).payload
@@ -172,7 +180,7 @@ class Mint:
         thumbprint = str(bound_to.get("x5t#S256", "")) if isinstance(bound_to, dict) else ""
         return self.read(token, issuer, audience, now, thumbprint)
 
-    def read(self, token: str, issuer: str, audience: str, now: float, thumbprint: str) -> Authority | None:
+    def read(self, token: str, issuer: str, audience: str, now: float, thumbprint: str) -> ReadBack | None:
         """Return what a JWT made here for `audience` says, or None if it is not good there and `now`.
 
         `thumbprint` is of the certificate that whoever presents it has proven, or empty.
@@ -181,7 +189,7 @@ class Mint:
             principal = self.verify(token, issuer, audience, now, thumbprint)
         except Unauthenticated:
             return None
-        return _authority(principal, audience, thumbprint)
+        return ReadBack(_authority(principal, audience, thumbprint), principal.issued_at)
 
     def verify(self, token: str, issuer: str, audience: str, now: float, thumbprint: str = "") -> Principal:
         """Return whom a JWT made here for `audience` proves. Raises Unauthenticated."""

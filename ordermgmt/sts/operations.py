@@ -27,7 +27,7 @@ from ordermgmt.sts.domain import Authority, profile
 from ordermgmt.sts.family import CompromisedError, Family, Presented
 from ordermgmt.sts.grants import decide
 from ordermgmt.sts.introspection import FoundToken, introspect, revoke
-from ordermgmt.sts.mint import Issued, Mint, Outcome, Redeemed, token_digest
+from ordermgmt.sts.mint import Issued, Mint, Outcome, ReadBack, Redeemed, token_digest
 from ordermgmt.sts.registration import Client
 from ordermgmt.sts.rules import Rules
 from ordermgmt.sts.token_request import TokenRequest
@@ -107,7 +107,7 @@ class TokenService:
         if peer is None or peer.name is None or principal.actor != client_subject(peer.name):
             raise Unauthenticated("actor-mismatch", f"token of {principal.actor!a:.80}")
         ids = [one for one in (principal.sid, *principal.revocable_by) if one is not None]
-        if await self._database.read(partial(revocation_store.is_revoked, ids=ids)):
+        if await self._database.read(partial(revocation_store.is_revoked, ids=ids, issued_at=principal.issued_at)):
             raise Unauthenticated("token-revoked")
         return principal
 
@@ -170,13 +170,14 @@ class TokenService:
         if is_opaque_token(token):
             return store.find_access_token(transaction, token_digest(token), issuer)
         thumbprint = request.thumbprint if client.certificate_uri else ""
-        authority = self._mint.read(token, issuer, client.id, now, thumbprint)
-        return self._unless_revoked(transaction, authority)
+        return self._unless_revoked(transaction, self._mint.read(token, issuer, client.id, now, thumbprint))
 
-    def _unless_revoked(self, transaction: Transaction, authority: Authority | None) -> Authority | None:
-        if authority is None or revocation_store.is_revoked(transaction, [authority.sid, *authority.revocable_by]):
+    def _unless_revoked(self, transaction: Transaction, found: ReadBack | None) -> Authority | None:
+        if found is None:
             return None
-        return authority
+        authority, issued_at = found
+        ids = [authority.sid, *authority.revocable_by]
+        return None if revocation_store.is_revoked(transaction, ids, issued_at) else authority
 
     async def _examine(self, request: TokenRequest) -> tuple[Core, FoundToken]:
         now = self._clock.now()

@@ -70,7 +70,11 @@ def revoke(transaction: Transaction, ids: Iterable[str]) -> None:
 
 
 def revoke_everything(transaction: Transaction) -> None:
-    """Revoke all tokens that were issued until now, known or not, and begin another history of numbers."""
+    """Revoke all that was issued until now, known or not, and begin another history of numbers.
+
+    Whoever reads a session, a code or a token leaves out what is older, also if its row is there: a restore by others
+    brings rows back, and what was being issued meanwhile is written afterwards.
+    """
     transaction.execute(
         "UPDATE revocation_log SET epoch = '', not_before = ? WHERE id = 1", (int(transaction.now()) + 1,)
     )
@@ -86,9 +90,12 @@ def new_generation(transaction: Transaction) -> int:
     return load_log(transaction).last
 
 
-def is_revoked(transaction: Transaction, ids: Iterable[str]) -> bool:
-    """Tell whether one of these ids was revoked, as long ago as a token that carries it can live."""
-    return any(
+def is_revoked(transaction: Transaction, ids: Iterable[str], issued_at: float) -> bool:
+    """Tell whether a token that carries these ids is over: one of them was revoked, or all that is as old.
+
+    `issued_at` is in seconds since 1970. Ids are known for as long as a token that carries them can live.
+    """
+    return issued_at < load_log(transaction).not_before or any(
         transaction.execute("SELECT sequence FROM revocations WHERE revoked = ? LIMIT 1", (one,)).rows for one in ids
     )
 

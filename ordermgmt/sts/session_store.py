@@ -39,7 +39,8 @@ def open_sessions(transaction: Transaction, now: int, limit: int) -> list[OpenSe
     """Return up to `limit` sessions that go on, the last used first."""
     rows = transaction.execute(
         "SELECT sid, user_name, auth_time, last_used_at, ends_at FROM sessions"
-        " WHERE ended_at IS NULL AND ends_at > ? ORDER BY last_used_at DESC, sid LIMIT ?",
+        " WHERE ended_at IS NULL AND ends_at > ? AND created_at >= (SELECT not_before FROM revocation_log)"
+        " ORDER BY last_used_at DESC, sid LIMIT ?",
         (now, limit),
     ).rows
     clients: dict[str, list[str]] = {sid: [] for sid, *_ in rows}
@@ -60,7 +61,9 @@ def open_sessions(transaction: Transaction, now: int, limit: int) -> list[OpenSe
 def user_of(transaction: Transaction, sid: str, now: int) -> str | None:
     """Return whose session this is, if it goes on."""
     rows = transaction.execute(
-        "SELECT user_name FROM sessions WHERE sid = ? AND ended_at IS NULL AND ends_at > ?", (sid, now)
+        "SELECT user_name FROM sessions WHERE sid = ? AND ended_at IS NULL AND ends_at > ?"
+        " AND created_at >= (SELECT not_before FROM revocation_log)",
+        (sid, now),
     ).rows
     return str(rows[0][0]) if rows else None
 
@@ -70,7 +73,8 @@ def find_session(transaction: Transaction, digest: str, now: int) -> Session | N
     rows = transaction.execute(
         "SELECT s.sid, s.user_name, u.full_name, u.roles, u.scopes, s.auth_time, s.ends_at"
         " FROM sessions s JOIN users u ON u.name = s.user_name"
-        " WHERE s.digest = ? AND s.ended_at IS NULL AND s.ends_at > ? AND u.disabled = 0",
+        " WHERE s.digest = ? AND s.ended_at IS NULL AND s.ends_at > ? AND u.disabled = 0"
+        " AND s.created_at >= (SELECT not_before FROM revocation_log)",
         (digest, now),
     ).rows
     if not rows:

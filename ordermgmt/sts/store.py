@@ -114,7 +114,7 @@ def find_access_token(transaction: Transaction, digest: str, issuer: str) -> Aut
     """Return what an opaque token says, expired or not.
 
     None if it, its client or its user is not good any more, or its family or session was ended, or it is of an earlier
-    generation: a token that was being issued while all of its client's were ended is there afterwards.
+    generation, or of before everything was revoked: a token that was being issued meanwhile is there afterwards.
     """
     rows = transaction.execute(
         "SELECT t.client_id, t.user_name, t.scopes, t.audience, t.expires_at, t.sid, t.family_id, t.generation,"
@@ -122,7 +122,8 @@ def find_access_token(transaction: Transaction, digest: str, issuer: str) -> Aut
         " FROM access_tokens t JOIN clients c ON c.id = t.client_id LEFT JOIN users u ON u.name = t.user_name"
         " LEFT JOIN token_families f ON f.id = t.family_id LEFT JOIN sessions s ON s.sid = t.sid"
         " WHERE t.digest = ? AND c.disabled = 0 AND (t.user_name IS NULL OR u.disabled = 0)"
-        " AND f.ended_at IS NULL AND s.ended_at IS NULL AND t.generation = c.generation",
+        " AND f.ended_at IS NULL AND s.ended_at IS NULL AND t.generation = c.generation"
+        " AND t.issued_at >= (SELECT not_before FROM revocation_log)",
         (digest,),
     ).rows
     if not rows:
@@ -145,7 +146,7 @@ def find_access_token(transaction: Transaction, digest: str, issuer: str) -> Aut
 
 
 def end_all_sessions(transaction: Transaction) -> None:
-    """Forget whatever somebody could go on with without showing credentials again.
+    """Forget whatever somebody could go on with without showing credentials again, and revoke all that was issued.
 
     After a restore nobody knows what was ended since the backup. Whoever adds a table of that kind adds it here.
     """

@@ -53,7 +53,7 @@ async def test_with_the_stream_a_revoked_token_is_refused_within_two_seconds(
         print(f"\nlast use after the answer of /oauth2/revoke, virtual time, stream up: {max(worst):.2f} s")  # noqa: T201
 
 
-@pytest.mark.parametrize("how", ["logout", "disable", "reset", "refresh token", "client"])
+@pytest.mark.parametrize("how", ["logout", "disable", "reset", "refresh token", "client", "everything"])
 async def test_so_is_what_came_of_a_login(how: str, tmp_path: Path, autojump_clock: trio.abc.Clock) -> None:
     """Commands open the database for themselves, as another process does."""
     async with (
@@ -80,11 +80,15 @@ async def test_so_is_what_came_of_a_login(how: str, tmp_path: Path, autojump_clo
             "reset": lambda: accounts.reset_user("alice", "quite another one"),
             "refresh token": revoke_refresh_token,
             "client": lambda: accounts.disable_client(CLIENT.id),
+            "everything": accounts.revoke_all,
         }
         token = tokens["access_token"]
         found = await last_uses(system, await uses_of(system, token), ends[how], 3)
         assert max(found.values()) <= T_STREAM
-        assert await status(system, "gateway", bobs) == (401 if how == "client" else 200)
+        assert await status(system, "gateway", bobs) == (401 if how in {"client", "everything"} else 200)
+        if how == "everything":
+            again = (await portal.tokens(portal.browser()))["access_token"]
+            assert await status(system, "gateway", again) == 200
 
 
 @pytest.mark.slow

@@ -54,6 +54,10 @@ async def end_at_once(stream: Tls, target: str) -> None:
     await say(stream, b"")
 
 
+async def say_one_line(stream: Tls, target: str) -> None:
+    await say(stream, msgspec.json.encode(RevocationLine("e", 0, 20_000)) + b"\n")
+
+
 async def say_html(stream: Tls, target: str) -> None:
     await say(stream, b"<html>\n")
 
@@ -129,6 +133,22 @@ async def test_without_news_for_fifty_seconds_it_is_closed_to_all_but_young_toke
         source.fault = None
         await trio.sleep(LAST_RETRY + SILENCE + 0.1)
         assert await running.status(token) == 200
+
+
+@pytest.mark.parametrize("fault", [end_at_once, say_one_line], ids=lambda fault: fault.__name__)
+async def test_a_stream_that_ends_at_once_is_said_to_do_so_and_asked_for_ever_less_often(
+    fault: Tell, tmp_path: Path, autojump_clock: trio.abc.Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = Stream()
+    async with shop(tmp_path, tell=source.tell) as running:
+        assert await running.status(running.token()) == 200
+        capsys.readouterr()
+        source.fault = fault
+        await trio.sleep(20)
+        gaps = [after - before for (before, _), (after, _) in pairwise(source.asked[1:])]
+        assert FIRST_RETRY <= gaps[0] < gaps[1] < gaps[-1] == pytest.approx(LAST_RETRY, abs=0.1)
+    said = [line for line in capsys.readouterr().err.splitlines() if "revocations-not-followed" in line]
+    assert "the stream ended at once" in said[-1]
 
 
 async def test_being_closed_comes_before_keys_that_are_still_used(

@@ -10,7 +10,9 @@ import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlencode
 
 import pytest
@@ -29,6 +31,18 @@ EXCHANGE = {
     "subject_token_type": "urn:ietf:params:oauth:token-type:access_token",
     "audience": "order",
 }
+
+
+class Use(NamedTuple):
+    """A request of whoever has a token, or a session's cookie."""
+
+    service: str
+    path: str
+    header: tuple[str, str]
+
+
+def bearer(service: str, token: str) -> Use:
+    return Use(service, "/order", ("authorization", f"Bearer {token}"))
 
 
 class World:
@@ -81,10 +95,10 @@ class World:
         self.running.command("clients", "disable", "alice-app")
 
 
-def use(world: World, service: str, token: str, stop: threading.Event, seen: list[tuple[float, int]]) -> None:
-    connection = world.connect(service)
+def go_on(world: World, use: Use, stop: threading.Event, seen: list[tuple[float, int]]) -> None:
+    connection = world.connect(use.service)
     while not stop.is_set():
-        connection.request("GET", "/order", headers={"authorization": f"Bearer {token}"})
+        connection.request("GET", use.path, headers=dict([use.header]))
         answer = connection.getresponse()
         answer.read()
         seen.append((time.monotonic(), answer.status))
@@ -95,14 +109,11 @@ def use(world: World, service: str, token: str, stop: threading.Event, seen: lis
 
 
 @contextmanager
-def used(world: World, tokens: dict[str, str]) -> Iterator[dict[str, list[tuple[float, int]]]]:
-    """Use each token at its service, all the time; give what is seen."""
+def used(world: World, uses: dict[str, Use]) -> Iterator[dict[str, list[tuple[float, int]]]]:
+    """Do all of these, all the time; give what is seen, by the name of each."""
     stop = threading.Event()
-    seen: dict[str, list[tuple[float, int]]] = {service: [] for service in tokens}
-    threads = [
-        threading.Thread(target=use, args=(world, service, token, stop, seen[service]))
-        for service, token in tokens.items()
-    ]
+    seen: dict[str, list[tuple[float, int]]] = {name: [] for name in uses}
+    threads = [threading.Thread(target=go_on, args=(world, use, stop, seen[name])) for name, use in uses.items()]
     for thread in threads:
         thread.start()
     try:
@@ -113,17 +124,21 @@ def used(world: World, tokens: dict[str, str]) -> Iterator[dict[str, list[tuple[
             thread.join(30)
 
 
-def last_uses(world: World, tokens: dict[str, str], end: Callable[[], None], seconds: float) -> dict[str, float]:
-    """Return for how many seconds after `end` each token was accepted; wait so many until it is not."""
-    with used(world, tokens) as seen:
-        wait_until(lambda: all(uses and uses[-1][1] == 200 for uses in seen.values()), "a first use")
+def last_uses(world: World, uses: dict[str, Use], end: Callable[[], object], seconds: float) -> dict[str, float]:
+    """Return for how many seconds after `end` each was accepted; wait so many until it is not."""
+    with used(world, uses) as seen:
+        wait_until(lambda: all(done and done[-1][1] == 200 for done in seen.values()), "a first use")
         end()
         ended_at = time.monotonic()
-        while any(uses[-1][1] == 200 for uses in seen.values()):
+        while any(done[-1][1] == 200 for done in seen.values()):
             assert time.monotonic() < ended_at + seconds, "still accepted"
             let_pass(PAUSE)
         let_pass(0.3)
-    return {service: max(at for at, status in uses if status == 200) - ended_at for service, uses in seen.items()}
+    return {name: max(at for at, status in done if status == 200) - ended_at for name, done in seen.items()}
+
+
+def uses_of(world: World, token: str) -> dict[str, Use]:
+    return {"gateway": bearer("gateway", token), "order": bearer("order", world.exchange(token))}
 
 
 @contextmanager
@@ -153,7 +168,7 @@ def in_flight(world: World) -> dict[str, float]:
     """Revoke a token whose exchange is decided and not answered; use it all the time."""
     token = world.token()
     world.between.delay = 0.7
-    with used(world, {"gateway": token}) as seen:
+    with used(world, {"gateway": bearer("gateway", token)}) as seen:
         let_pass(0.3)
         started_at = time.monotonic()
         world.revoke(token)
@@ -179,8 +194,7 @@ def test_with_the_stream_what_is_revoked_is_over_within_two_seconds(
             if how == "clients disable":
                 found |= in_flight(world)
             token = world.token()
-            uses = {"gateway": token, "order": world.exchange(token)}
-            for service, seconds in last_uses(world, uses, lambda end=end, token=token: end(token), 10).items():  # type: ignore[misc]
+            for service, seconds in last_uses(world, uses_of(world, token), partial(end, token), 10).items():
                 found[f"{how}, {service}"] = seconds
     with capsys.disabled():
         shown = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in found.items())
@@ -192,7 +206,7 @@ def test_with_the_stream_what_is_revoked_is_over_within_two_seconds(
 def test_without_the_stream_it_is_over_within_a_minute(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with opened(tmp_path) as world:
         token = world.token()
-        uses = {"gateway": token, "order": world.exchange(token)}
+        uses = uses_of(world, token)
 
         def silence_and_revoke() -> None:
             world.between.silence()

@@ -24,11 +24,11 @@ ORDER = {"id": "web", "name": "By web", "items": [{"category": "books", "code": 
 
 
 @asynccontextmanager
-async def surfing(running: SuiteProcess) -> AsyncIterator[Surfer]:
+async def surfing(running: SuiteProcess, issuer: str = ISSUER) -> AsyncIterator[Surfer]:
     tls, network = PublicTls(running.folder / "certs" / "ca.pem", clock=SystemClock()), TcpNetwork()
     gateway, sts = (Address("localhost", running.ports[service]) for service in ("gateway", "sts"))
     async with open_client(network, [gateway], tls=tls) as to_gateway, open_client(network, [sts], tls=tls) as to_sts:
-        yield Surfer(running.url("gateway"), ISSUER, running.folder / "var", to_gateway, to_sts)
+        yield Surfer(running.url("gateway"), issuer, running.folder / "var", to_gateway, to_sts)
 
 
 async def sign_in(running: SuiteProcess) -> dict[str, str]:

@@ -60,7 +60,9 @@ def test_the_commands_show_what_does_not_agree(tmp_path: Path, data: Path) -> No
     assert invoke(tmp_path, "restore", "--force", "--unbalanced", target).exit_code == 0
 
 
-@pytest.mark.parametrize(("command", "tool"), [("backup", "pg_dump"), ("restore", "pg_restore")])
+@pytest.mark.parametrize(
+    ("command", "tool"), [("backup", "pg_dump"), ("restore", "pg_restore, and then ordermgmt tokens revoke-all")]
+)
 def test_postgresql_has_its_own_tools(command: str, tool: str, tmp_path: Path) -> None:
     done = invoke(tmp_path, command, "folder", ORDERMGMT_SUITE_DATABASE="postgresql://user@localhost/none")
     assert done.exit_code == 1

@@ -175,7 +175,7 @@ async def test_a_jwt_of_an_ended_family_is_exchanged_no_more(browser: Browser) -
     await revoke(browser.sts, tokens["refresh_token"])
     found = browser.sts.read(for_order, "order")
     assert await browser.sts.database.read(
-        lambda transaction: revocation_store.is_revoked(transaction, found.revocable_by)
+        lambda transaction: revocation_store.is_revoked(transaction, found.revocable_by, found.issued_at)
     )
 
 

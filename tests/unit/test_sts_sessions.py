@@ -90,7 +90,7 @@ async def test_a_logout_is_for_good(setup: Setup) -> None:
     assert ended.user == "alice"
     assert await setup.sessions.find_session(cookie) is None
     assert await setup.sessions.end_session(cookie) is None
-    assert await setup.database.read(lambda transaction: revocation_store.is_revoked(transaction, [ended.sid]))
+    assert await setup.database.read(lambda transaction: revocation_store.is_revoked(transaction, [ended.sid], 0.0))
     again = await setup.sessions.open_session("alice", cookie)
     other = await setup.sessions.find_session(again)
     assert other is not None

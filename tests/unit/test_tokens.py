@@ -252,6 +252,7 @@ def test_the_principal_is_what_the_claims_say() -> None:
         roles=("clerk",),
         jti="1",
         expires_at=NOW + 60,
+        issued_at=NOW,
     )
 
 

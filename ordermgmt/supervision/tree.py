@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 
 import trio
 
@@ -27,13 +28,15 @@ async def supervise(
     Each starts when the one before it is ready; `task_status.started()` is called when all are, or when `stop`
     came first. One that crashes is restarted alone, by `policy`. On the way out each is drained and awaited
     before the one that started before it; all together have `drain_deadline` seconds, then the rest is cancelled.
+    Of several workers of one service the first starts alone, as it may find everything still to be made, then the
+    others at once; they drain at once.
 
     Raises StartError if a child cannot start, and ServiceFailed if one failed too often, failed while it drained
     or had to be cut off: one line each, after everything has ended. If there is more than one reason, the first.
     Cancelling it cuts every child off at once.
     """
     failures: list[Exception] = []
-    keepers: list[Keeper] = []
+    stages: list[list[Keeper]] = []
     running = trio.CancelScope()
     started = False
 
@@ -44,17 +47,21 @@ async def supervise(
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_cancel_when, stop, running)
         with running:
-            for child in children:
-                keeper = Keeper(child, policy=policy, board=board, on_failure=fail)
-                keepers.append(keeper)
-                nursery.start_soon(keeper.keep, name=f"keeper of {child.name}")
-                await keeper.ready.wait()
+            for stage in _stages(children, board):
+                stages.append([])
+                for together in (stage[:1], stage[1:]):
+                    for child in together:
+                        keeper = Keeper(child, policy=policy, board=board, on_failure=fail)
+                        stages[-1].append(keeper)
+                        nursery.start_soon(keeper.keep, name=f"keeper of {child.name}")
+                    for keeper in stages[-1]:
+                        await keeper.ready.wait()
             task_status.started()
             started = True
             await trio.sleep_forever()
         if not started and not failures:
             task_status.started()
-        await _drain(keepers, drain_deadline)
+        await _drain(stages, drain_deadline)
         nursery.cancel_scope.cancel()
     if failures:
         raise failures[0]
@@ -65,10 +72,19 @@ async def _cancel_when(event: trio.Event, scope: trio.CancelScope) -> None:
     scope.cancel()
 
 
-async def _drain(keepers: Sequence[Keeper], seconds: float) -> None:
+def _stages(children: Sequence[Child], board: Board) -> list[list[Child]]:
+    """Put the workers of one service together, in start order."""
+    services = board.snapshot()
+    return [list(stage) for _, stage in groupby(children, key=lambda child: services[child.name].service)]
+
+
+async def _drain(stages: Sequence[Sequence[Keeper]], seconds: float) -> None:
     with trio.move_on_after(seconds):
-        for keeper in reversed(keepers):
-            keeper.drain()
-            await keeper.ended.wait()
-    for keeper in reversed(keepers):  # the one that is stuck first: it is the reason
-        keeper.cut()
+        for stage in reversed(stages):
+            for keeper in stage:
+                keeper.drain()
+            for keeper in stage:
+                await keeper.ended.wait()
+    for stage in reversed(stages):  # the one that is stuck first: it is the reason
+        for keeper in stage:
+            keeper.cut()

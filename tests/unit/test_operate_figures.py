@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from trio.testing import MockClock
 
 from ordermgmt.admin import create_admin_app
+from ordermgmt.figures import Figures
 from ordermgmt.operate import domain
 from ordermgmt.operate.contract import TrustEdge
 from ordermgmt.operate.domain import EdgeKey
@@ -158,7 +159,8 @@ async def test_states_are_of_now_and_reasons_of_the_last_look(tmp_path: Path, au
 
 async def test_the_admin_listener_sends_a_report_once(tmp_path: Path, autojump_clock: MockClock) -> None:
     board = Board(["order"])
-    app = create_admin_app(board, Probes(), {"/status": recorder(board, Edges(), tmp_path).status})
+    reports = {"/status": recorder(board, Edges(), tmp_path).status}
+    app = create_admin_app(board, Probes(), Figures(board, {}), reports)
 
     async def ask(method: str, tag: bytes = b"") -> tuple[int, dict[bytes, bytes], bytes]:
         headers = [(b"if-none-match", tag)] if tag else []

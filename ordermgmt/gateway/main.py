@@ -93,7 +93,9 @@ async def run(context: ServiceContext, *, task_status: trio.TaskStatus[None] = t
 def _open_database(context: ServiceContext) -> AbstractAsyncContextManager[OpenDatabase]:
     runtime = context.runtime
     migrations = files("ordermgmt.gateway") / "migrations"
-    return open_database(context.database, migrations, threads=runtime.threads, clock=runtime.clock)
+    return open_database(
+        context.database, migrations, threads=runtime.threads, clock=runtime.clock, shared=context.workers > 1
+    )
 
 
 def _upstreams(clients: Mapping[str, HttpClient], inventory: BoundClients, exchanges: Exchanges) -> dict[str, Upstream]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
+import socket
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -20,7 +22,7 @@ from tests.crash.books import Books, PostgresBooks, SqliteBooks
 from tests.crash.registration import Secret, register
 from tests.postgres_setup import PostgresServer
 from tests.system import processes
-from tests.system.processes import SuiteProcess, is_running, run_module, suite
+from tests.system.processes import PATIENCE, SuiteProcess, connect, is_running, run_module, suite, wait_until
 from tests.system.steady_load import ITEM, SteadyLoad
 
 SERVICES = ("sts", "inventory", "order", "gateway")
@@ -119,6 +121,8 @@ async def test_orders_go_to_both_and_one_that_is_killed_loses_none(
                 told, gone = await kill_one(running, seen, http)
                 await grow(running, load, seen, http)
                 stop.set()
+            status = (await http.get(f"http://127.0.0.1:{running.ports['admin']}/status")).json()
+        assert [(one["worker"], one["pid"]) for one in status["services"]] == list(seen.pids.items())
         assert seen.restarts == {name: int(name == "order-1") for name in NAMES}
         assert seen.written == sorted(seen.written)
         assert seen.written[-1] > seen.written[0]
@@ -135,3 +139,46 @@ async def test_orders_go_to_both_and_one_that_is_killed_loses_none(
     assert [name.partition("-")[0] for name in stopped] == [name for name in SERVICES[::-1] for _ in (1, 2)]
     assert log.count(" crashed ") == 1
     assert "Traceback" not in log
+
+
+def serials(running: SuiteProcess) -> set[str]:
+    """The certificates of a few connections, which both workers answer."""
+    found = set()
+    for _ in range(8):
+        with connect(running, "sts") as connection:
+            certificate = connection.getpeercert()
+            assert certificate is not None
+            found.add(str(certificate["serialNumber"]))
+    return found
+
+
+def keys(running: SuiteProcess) -> set[int]:
+    """How many keys are published, over a few connections."""
+    answers = [running.curl(running.url("sts", "/oauth2/jwks")) for _ in range(8)]
+    return {len(json.loads(body)["keys"]) for _, body in answers}
+
+
+def signal_both(running: SuiteProcess, number: signal.Signals) -> None:
+    """Send both workers of the token service a signal."""
+    for name in ("sts-1", "sts-2"):
+        os.kill(running.pids[name], number)
+
+
+@pytest.mark.slow
+def test_both_are_told_to_rotate_and_a_waiting_client_outlives_both(tmp_path: Path) -> None:
+    with suite(tmp_path, "--workers", "2", "sts") as running:
+        (before,) = serials(running)
+        running.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: before not in serials(running), "the new certificate in both")
+        wait_until(lambda: keys(running) == {2}, "the next key in both")
+        assert running.log.count("signing-key-made") == 2  # the first one, and the next one once
+
+        signal_both(running, signal.SIGSTOP)
+        waiting = socket.create_connection(("127.0.0.1", running.ports["sts"]), timeout=PATIENCE)
+        signal_both(running, signal.SIGKILL)
+        context = ssl.create_default_context(cafile=tmp_path / "certs" / "ca.pem")
+        with waiting, context.wrap_socket(waiting, server_hostname="localhost") as connection:
+            connection.sendall(b"GET /oauth2/jwks HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert connection.recv(64).startswith(b"HTTP/1.1 200 OK\r\n")
+        wait_until(running.is_ready, "the restart of both")
+        assert running.stop() == 0

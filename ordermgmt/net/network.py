@@ -83,14 +83,14 @@ class Network(Protocol):
         ...
 
 
-class SharedListener(trio.abc.Listener[trio.SocketStream]):
+class SharedListener(trio.abc.Listener[trio.abc.HalfCloseableStream]):
     """A listener on a socket from which other processes accept, too: after each connection it lets them go first."""
 
-    def __init__(self, listener: trio.SocketListener) -> None:
+    def __init__(self, listener: trio.abc.Listener[trio.abc.HalfCloseableStream]) -> None:
         self._listener = listener
         self._turn = 0.0
 
-    async def accept(self) -> trio.SocketStream:
+    async def accept(self) -> trio.abc.HalfCloseableStream:
         """Accept the next connection, `ACCEPT_TURN` after the last one at the earliest. Raises OSError."""
         if trio.current_time() < self._turn:
             await trio.sleep_until(self._turn)

@@ -9,6 +9,7 @@ import signal
 import socket
 import ssl
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from tests.postgres_setup import PostgresServer
 from tests.system import processes
 from tests.system.processes import PATIENCE, SuiteProcess, connect, is_running, run_module, suite, wait_until
 from tests.system.steady_load import ITEM, SteadyLoad
+from tests.system.test_processes import begin_request
 
 SERVICES = ("sts", "inventory", "order", "gateway")
 NAMES = [f"{service}-{number}" for service in SERVICES for number in (1, 2)]
@@ -165,7 +167,7 @@ def signal_both(running: SuiteProcess, number: signal.Signals) -> None:
 
 
 @pytest.mark.slow
-def test_both_are_told_to_rotate_and_a_waiting_client_outlives_both(tmp_path: Path) -> None:
+def test_both_rotate_and_drain_and_a_waiting_client_outlives_both(tmp_path: Path) -> None:
     with suite(tmp_path, "--workers", "2", "sts") as running:
         (before,) = serials(running)
         running.process.send_signal(signal.SIGHUP)
@@ -181,4 +183,13 @@ def test_both_are_told_to_rotate_and_a_waiting_client_outlives_both(tmp_path: Pa
             connection.sendall(b"GET /oauth2/jwks HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert connection.recv(64).startswith(b"HTTP/1.1 200 OK\r\n")
         wait_until(running.is_ready, "the restart of both")
-        assert running.stop() == 0
+
+        with ExitStack() as stack:
+            begun = [stack.enter_context(connect(running, "sts")) for _ in range(8)]
+            rests = [begin_request(running, connection) for connection in begun]
+            running.process.send_signal(signal.SIGTERM)
+            wait_until(lambda: running.is_draining("sts-1") and running.is_draining("sts-2"), "the drain of both")
+            for connection, rest in zip(begun, rests, strict=True):
+                connection.sendall(rest)
+                assert connection.recv(64).startswith(b"HTTP/1.1 401 Unauthorized\r\n")
+        assert running.process.wait(PATIENCE) == 0

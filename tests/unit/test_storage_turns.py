@@ -13,7 +13,7 @@ import trio
 from trio.testing import MockClock
 
 from ordermgmt.storage import Transaction, open_database
-from ordermgmt.storage.turns import LONGEST_WAIT, Turns, open_turns
+from ordermgmt.storage.turns import LONGEST_WAIT, UNRUNG, Turns, open_turns
 from ordermgmt.testing.clocks import VirtualClock
 from ordermgmt.threads import InlineThreads
 
@@ -41,11 +41,14 @@ async def test_of_two_that_always_want_to_write_each_has_every_second_turn(
     processes: list[Turns], autojump_clock: MockClock
 ) -> None:
     order: list[str] = []
+    begin = trio.current_time()
     async with trio.open_nursery() as nursery:
         for name, turns in zip("ab", processes, strict=False):
             nursery.start_soon(write, name, turns, 20, order)
     turns_had = [name for name in order if len(name) == 1]
     assert [one for one, next_one in pairwise(turns_had) if one == next_one] == []
+    # Whoever is in line is told at once that a turn is over.
+    assert trio.current_time() - begin == pytest.approx(40 * WRITES, abs=WRITES)
 
 
 async def test_a_lone_one_waits_for_nothing(processes: list[Turns], autojump_clock: MockClock) -> None:
@@ -89,6 +92,19 @@ def test_what_ended_has_no_turn(tmp_path: Path) -> None:
             await other.take()
 
     trio.run(main, clock=MockClock(autojump_threshold=0))
+
+
+async def test_a_bell_that_nobody_hears_stops_nobody(processes: list[Turns], autojump_clock: MockClock) -> None:
+    one, other, third = processes
+    await other.take()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(third.take)  # in line all the while
+        await trio.testing.wait_all_tasks_blocked()
+        for _ in range(70_000):  # more than the pipe holds
+            one.give()
+        other.give()
+        begin = trio.current_time()
+    assert trio.current_time() - begin < UNRUNG
 
 
 async def test_what_comes_while_a_group_waits_for_its_turn_joins_it(tmp_path: Path, autojump_clock: MockClock) -> None:

@@ -1,4 +1,4 @@
-"""What is measured once beside the rounds: starts, memory, the size of the database, tokens, exchanges, handshakes."""
+"""What is measured once beside the rounds: starts, memory, workers, the size of the database, tokens, handshakes."""
 
 from __future__ import annotations
 
@@ -24,12 +24,13 @@ from ordermgmt.security.tls import client_tls, load_credential
 from ordermgmt.sts.client import StsClient
 from tests.system.processes import suite
 
-__all__ = ["Figure", "exchanges", "handshakes", "sizes", "starts", "tokens"]
+__all__ = ["Figure", "exchanges", "handshakes", "sizes", "starts", "tokens", "workers"]
 
 Figure = tuple[str, str]
 """What it is, and what it came to."""
 IDLE = 5000
 FEW, MANY = 1000, 1_000_000
+TURNS = 4
 READY = b"GET /order/none HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
@@ -61,12 +62,34 @@ def sizes(folder: Path) -> Iterator[Figure]:
     with _filled(folder / "few", FEW) as few, _filled(folder / "many", MANY) as many:
         for name, run in (("get of an order", _get), ("page of a list, by cursor", _page)):
             ratios, costs = [], []
-            for turn in range(4):
+            for turn in range(TURNS):
                 one, other = run(few, FEW, folder, 2 * turn), run(many, MANY, folder, 2 * turn + 1)
                 ratios.append(other / one)
                 costs.append(other)
             of = f"{name} among {MANY:,}, in CPU, to the same among {FEW:,}"
             yield of, f"{statistics.median(ratios):.2f} ({statistics.median(costs):.3f} ms)"
+
+
+def workers(folder: Path) -> Iterator[Figure]:
+    """Compare creates by two workers of each service with those by one, in turns, with a suite for each."""
+    for name in ("one", "two"):
+        (folder / name).mkdir()
+    with (
+        running_suite(folder / "one", "--workers", "1") as (one, _),
+        running_suite(folder / "two", "--workers", "2") as (two, _),
+    ):
+        for connections in (32, 128):
+            cell, costs, ratios, rates = Cell("create", connections), [], [], []
+            for turn in range(TURNS + 1):
+                number = 2000 + 10 * connections + 2 * turn
+                alone, both = (run_round(ours, cell, 2, number + n, folder) for n, ours in enumerate((one, two)))
+                if turn:  # the first is to warm up
+                    costs.append(both.cpu)
+                    ratios.append(both.cpu / alone.cpu)
+                    rates.append(both.per_second / alone.per_second)
+            of = f"create over {connections} connections with `--workers 2`, to one process for each service"
+            yield f"CPU of a {of}", f"{statistics.median(ratios):.2f} ({statistics.median(costs):.2f} ms)"
+            yield f"requests per second, {of}", f"{statistics.median(rates):.2f}"
 
 
 def tokens() -> Iterator[Figure]:

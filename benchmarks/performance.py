@@ -149,7 +149,7 @@ def _beside(subjects: tuple[Ours, Ours, Peer]) -> Iterator[Figure]:
 def _alone() -> list[Figure]:
     """Measure what has the machine to itself."""
     figures: list[Figure] = []
-    for measure in (extras.starts, extras.sizes):
+    for measure in (extras.starts, extras.workers, extras.sizes):
         with tempfile.TemporaryDirectory(prefix="bench-") as name:
             for figure in measure(Path(name)):
                 sys.stderr.write(f"{figure[0]}: {figure[1]}\n")

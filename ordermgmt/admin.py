@@ -6,7 +6,7 @@ and figures to whoever asks: keep its listener on loopback or a private network.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from hashlib import sha256
 from http import HTTPStatus
 from typing import Any
@@ -15,16 +15,15 @@ import msgspec
 import trio
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, HTTPScope, LifespanScope, Scope, WebsocketScope
 
+from ordermgmt.figures import Figures
 from ordermgmt.supervision.child import one_line
-from ordermgmt.supervision.health import Board, Check, Health, Probes, Snapshot, State, unready_reason
+from ordermgmt.supervision.health import Board, Check, Health, Probes, unready_reason
 from ordermgmt.telemetry import metrics
-from ordermgmt.telemetry.logs import get_logger
-from ordermgmt.telemetry.metrics import Figure, Meter
 
-__all__ = ["CHECK_SECONDS", "AdminApp", "Report", "assess", "create_admin_app", "measure"]
+__all__ = ["CHECK_SECONDS", "AdminApp", "Report", "assess", "create_admin_app"]
 
 CHECK_SECONDS = 1.0
-"""What one service's readiness check, or the reading of its figures, may take; all of them run at once."""
+"""What one service's readiness check may take; all of them run at once."""
 
 AdminApp = Callable[[Scope, ASGIReceiveCallable, ASGISendCallable], Awaitable[None]]
 Answer = tuple[HTTPStatus, object]
@@ -33,7 +32,10 @@ Report = Callable[[], bytes]
 
 
 class ServiceReadiness(msgspec.Struct, frozen=True):
-    """One service on the wire; `reason` is null exactly if it is ready, `pid` while it has no process."""
+    """One service, or one of its workers, on the wire.
+
+    `reason` is null exactly if it is ready, `pid` while it has no process.
+    """
 
     state: str
     pid: int | None
@@ -42,17 +44,20 @@ class ServiceReadiness(msgspec.Struct, frozen=True):
 
 
 class SuiteReadiness(msgspec.Struct, frozen=True):
-    """All services of this supervisor on the wire, by name."""
+    """All services of this supervisor on the wire, by name; or all workers of one."""
 
     ready: bool
     services: dict[str, ServiceReadiness]
 
 
-def create_admin_app(board: Board, probes: Probes, reports: Mapping[str, Report] | None = None) -> AdminApp:
-    """Make the ASGI app: GET and HEAD of /healthz, /readyz, /readyz/<service> and /metrics.
+def create_admin_app(
+    board: Board, probes: Probes, figures: Figures, reports: Mapping[str, Report] | None = None
+) -> AdminApp:
+    """Make the ASGI app: GET and HEAD of /healthz, /readyz, /readyz/<service or worker> and /metrics.
 
-    A service without a check is ready when it runs. 200 means alive or ready, 503 not ready. Errors are problem
-    documents (RFC 9457). `reports` are other documents by their path; they have entity tags.
+    A service without a check is ready when it runs; one with workers, when all of them are. 200 means alive or ready,
+    503 not ready. Errors are problem documents (RFC 9457). `reports` are other documents by their path; they have
+    entity tags.
     """
     reports = reports or {}
 
@@ -62,7 +67,7 @@ def create_admin_app(board: Board, probes: Probes, reports: Mapping[str, Report]
             if path in reports and method in {"GET", "HEAD"}:
                 await _report(scope, send, reports[path]())
             else:
-                answer = await _answer(method, path, board, probes, reports)
+                answer = await _answer(method, path, board, probes, figures, reports)
                 await _respond(send, *answer, head=method == "HEAD")
         else:
             await _without_request(scope, receive, send)
@@ -70,23 +75,27 @@ def create_admin_app(board: Board, probes: Probes, reports: Mapping[str, Report]
     return app
 
 
-async def _answer(method: str, path: str, board: Board, probes: Probes, reports: Mapping[str, Report]) -> Answer:
+async def _answer(
+    method: str, path: str, board: Board, probes: Probes, figures: Figures, reports: Mapping[str, Report]
+) -> Answer:
     services = board.snapshot()
-    service = path.removeprefix("/readyz/")
-    if path not in {"/healthz", "/readyz", "/metrics", *reports} and (service == path or service not in services):
+    if path.startswith("/readyz/"):
+        asked = path.removeprefix("/readyz/")
+        services = {name: health for name, health in services.items() if asked in {name, health.service}}
+        known = bool(services)
+    else:
+        asked, known = "", path in {"/healthz", "/readyz", "/metrics", *reports}
+    if not known:
         return _problem(HTTPStatus.NOT_FOUND)
     if method not in {"GET", "HEAD"}:
         return _problem(HTTPStatus.METHOD_NOT_ALLOWED)
     if path == "/healthz":
         return HTTPStatus.OK, {"status": "alive"}
     if path == "/metrics":
-        return HTTPStatus.OK, metrics.render(await measure(services, probes.meters))
-    if path == "/readyz":
-        report = await assess(services, probes.checks)
-        ready = all(one.reason is None for one in report.values())
-        return _status(ready=ready), SuiteReadiness(ready, report)
-    one = (await assess({service: services[service]}, probes.checks))[service]
-    return _status(ready=one.reason is None), one
+        return HTTPStatus.OK, metrics.render(await figures.read())
+    report = await assess(services, probes.checks)
+    ready = all(one.reason is None for one in report.values())
+    return _status(ready=ready), report[asked] if asked in report else SuiteReadiness(ready, report)
 
 
 async def assess(services: Mapping[str, Health], readiness: Mapping[str, Check]) -> dict[str, ServiceReadiness]:
@@ -108,34 +117,6 @@ async def assess(services: Mapping[str, Health], readiness: Mapping[str, Check])
         name: ServiceReadiness(str(health.state), health.pid, health.restarts, reasons[name])
         for name, health in services.items()
     }
-
-
-async def measure(services: Snapshot, meters: Mapping[str, Meter]) -> dict[str, Sequence[Figure]]:
-    """Read the figures of all services that run. One that cannot tell its own still has those of its life."""
-    figures: dict[str, Sequence[Figure]] = {}
-
-    async def ask(name: str, health: Health) -> None:
-        own: Sequence[Figure] = ()
-        meter = meters.get(name)
-        up = health.state is State.RUNNING
-        if up and meter is not None:
-            up = False
-            with trio.move_on_after(CHECK_SECONDS):
-                try:
-                    own = await meter()
-                    up = True
-                except Exception as error:  # noqa: BLE001 - whatever it raises, the others have figures
-                    get_logger(name).error("figures-failed", reason=one_line(error))
-        figures[name] = (
-            Figure("ordermgmt_service_up", "gauge", "Whether the service runs and tells its figures.", up),
-            Figure("ordermgmt_service_restarts_total", "counter", "Restarts after a crash.", health.restarts),
-            *own,
-        )
-
-    async with trio.open_nursery() as nursery:
-        for name, health in services.items():
-            nursery.start_soon(ask, name, health)
-    return {name: figures[name] for name in services}
 
 
 def _status(*, ready: bool) -> HTTPStatus:

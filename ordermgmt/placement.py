@@ -21,7 +21,16 @@ from ordermgmt.supervision.bells import Bells
 from ordermgmt.supervision.child import Run
 from ordermgmt.supervision.health import Board, Probes
 
-__all__ = ["Assignment", "Part", "Placement", "Service", "data_folder", "in_this_process", "run_service"]
+__all__ = [
+    "Assignment",
+    "Part",
+    "Placement",
+    "Service",
+    "data_folder",
+    "in_this_process",
+    "run_service",
+    "worker_names",
+]
 
 
 class Main(Protocol):
@@ -58,7 +67,7 @@ class Assignment(msgspec.Struct, frozen=True):
     """What one service is to do, as plain values: it may be told to another process.
 
     `addresses` are those of the whole suite, so that all of its services agree where each of them is. `guide` says
-    whether the replay profile is on, `demo` whether demo users may exist.
+    whether the replay profile is on, `demo` whether demo users may exist. The same is done by so many `workers`.
     """
 
     service: str
@@ -66,6 +75,7 @@ class Assignment(msgspec.Struct, frozen=True):
     addresses: Mapping[str, Mapping[str, Address]]
     guide: bool
     demo: bool
+    workers: int = 1
 
 
 async def run_service(
@@ -102,6 +112,7 @@ async def run_service(
         demo=assignment.demo,
         guide=assignment.guide,
         bells=bells,
+        workers=assignment.workers,
     )
     async with trio.open_nursery() as nursery:
         nursery.start_soon(credentials.keep_fresh, bells.certificates, heard, runtime.threads)
@@ -111,8 +122,12 @@ async def run_service(
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One service of a suite, for whoever decides in which process it runs."""
+    """One service of a suite, or one of its workers, for whoever decides in which process it runs.
 
+    `name` is what it is called on the board.
+    """
+
+    name: str
     service: Service
     assignment: Assignment
     runtime: Runtime
@@ -124,6 +139,11 @@ class Part:
 
 Placement = Callable[[Part], Run]
 """Decides in which process a service runs."""
+
+
+def worker_names(service: str, workers: int) -> tuple[str, ...]:
+    """Return what the workers of a service are called: `order-1` and so on, but one alone as its service."""
+    return tuple(f"{service}-{number}" for number in range(1, workers + 1)) if workers > 1 else (service,)
 
 
 def in_this_process(part: Part) -> Run:

@@ -1,4 +1,4 @@
-"""Each service as a process of its own, on the listening sockets of the supervisor's."""
+"""Each service, or each of its workers, as a process of its own, on the listening sockets of the supervisor's."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class InheritedAssignment(msgspec.Struct, frozen=True):
 
 
 def in_own_process(part: Part) -> Run:
-    """Run a service as a child process: `ordermgmt child NAME`. A `Placement`; it needs real sockets."""
-    name = part.service.name
+    """Run a service as a child process: `ordermgmt child SERVICE NAME`. A `Placement`; it needs real sockets."""
+    name = part.name
     sockets = {key: _descriptor(binding) for key, binding in part.bindings.items()}
     program = Program(
         # -P: the working directory is no place for modules
-        [sys.executable, "-P", "-m", "ordermgmt", "child", name],
+        [sys.executable, "-P", "-m", "ordermgmt", "child", part.service.name, name],
         msgspec.Raw(msgspec.json.encode(InheritedAssignment(part.assignment, sockets))),
         descriptors=tuple(sockets.values()),
         environment=_environment(),
@@ -66,7 +66,10 @@ def work_with(runtime: Runtime) -> Work:
         assigned = inherited.assignment
         (service,) = select([assigned.service])
         with ExitStack() as stack:
-            bindings = {key: _adopt(descriptor, stack) for key, descriptor in inherited.sockets.items()}
+            bindings = {
+                key: _adopt(descriptor, stack, shared=assigned.workers > 1)
+                for key, descriptor in inherited.sockets.items()
+            }
             for key, binding in bindings.items():
                 if binding.address != assigned.addresses[service.name][key]:
                     msg = f"{service.name}.{key} is bound to {format_address(binding.address)}, not as assigned"
@@ -78,8 +81,8 @@ def work_with(runtime: Runtime) -> Work:
     return work
 
 
-def _adopt(descriptor: int, stack: ExitStack) -> TcpBinding:
-    binding = TcpBinding.adopt(descriptor)
+def _adopt(descriptor: int, stack: ExitStack, *, shared: bool) -> TcpBinding:
+    binding = TcpBinding.adopt(descriptor, shared=shared)
     stack.callback(binding.close)
     return binding
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from ordermgmt.clock import SystemClock
 from ordermgmt.net import format_address
 from ordermgmt.pki import files as pki
-from ordermgmt.supervision.health import State
+from ordermgmt.supervision.health import Health, State
 from ordermgmt.system import Suite, service_names
 from ordermgmt.telemetry.console import ServiceRow, show_startup
 
@@ -23,10 +23,20 @@ async def show_when_ready(suite: Suite) -> None:
         seen = await suite.board.newer(seen)
     config = suite.config
     days = {row.name: row.days_left for row in pki.describe(Path(config.suite.certs), SystemClock().now())}
+    workers = {
+        service: [(name, health) for name, health in seen.items() if health.service == service]
+        for service in suite.addresses
+    }
     rows = [
-        ServiceRow(name if key == "listen" else f"{name} (mTLS)", format_address(address), state, pid, days.get(name))
-        for name, listeners in suite.addresses.items()
-        for state, pid in [(str(seen[name].state), seen[name].pid) if name in seen else ("running", os.getpid())]
+        ServiceRow(
+            name if key == "listen" else f"{name} (mTLS)",
+            format_address(address),
+            str(health.state),
+            health.pid,
+            days.get(service),
+        )
+        for service, listeners in suite.addresses.items()
+        for name, health in workers[service] or [(service, Health(State.RUNNING, 0.0, pid=os.getpid()))]
         for key, address in listeners.items()
     ]
     show_startup(sys.stdout, rows, _hints(suite))

@@ -12,11 +12,12 @@ from typing import Self
 import msgspec
 import trio
 
-from ordermgmt.admin import assess, create_admin_app, measure
+from ordermgmt.admin import assess, create_admin_app
 from ordermgmt.config import Config
 from ordermgmt.edges import Edge, check_certificates, check_edges, trust_edges
 from ordermgmt.endpoints import Addresses, configured_address, is_loopback, resolve_endpoints
 from ordermgmt.errors import StartError
+from ordermgmt.figures import Figures
 from ordermgmt.gateway import main as gateway
 from ordermgmt.inventory import main as inventory
 from ordermgmt.net import Address, Binding, format_address
@@ -24,7 +25,7 @@ from ordermgmt.net.limits import Limits
 from ordermgmt.net.server import serve
 from ordermgmt.operate.recorder import Look, Recorder, Subject
 from ordermgmt.order import main as order
-from ordermgmt.placement import Assignment, Part, Placement, Service, data_folder, in_this_process
+from ordermgmt.placement import Assignment, Part, Placement, Service, data_folder, in_this_process, worker_names
 from ordermgmt.renewal import Renewal
 from ordermgmt.runtime import Endpoints, Runtime
 from ordermgmt.storage import use_folder
@@ -114,8 +115,9 @@ class Suite:
     """Some services under one supervisor, with their listening addresses; use it as `async with`.
 
     The addresses are taken when the block is entered and given up when it is left, so that they outlive a
-    restart of any service. `board` tells what each service is doing. `place` decides in which process they run.
-    `shared_demo` is for tests: demo users may then exist in a PostgreSQL database, too.
+    restart of any service. `board` tells what each service is doing. `place` decides in which process they run; if
+    each has one of its own, it may have several `workers`, which share its addresses. `shared_demo` is for tests:
+    demo users may then exist in a PostgreSQL database, too.
     """
 
     def __init__(
@@ -126,17 +128,22 @@ class Suite:
         *,
         guide: bool = False,
         place: Placement = in_this_process,
+        workers: int = 1,
         shared_demo: bool = False,
     ) -> None:
         self.config = config
         self.services = tuple(services)
-        self.board = Board([service.name for service in services], pid=os.getpid())
+        self._workers = {name: service for service in services for name in worker_names(service.name, workers)}
+        self._shared_by = workers
+        of = {name: service.name for name, service in self._workers.items()}
+        self.board = Board(self._workers, services=of, pid=os.getpid())
         self.guide = guide
         self.bells = Bells()
         self._shared_demo = shared_demo
         self._runtime = runtime
         self._place = place
         self._probes = Probes()
+        self._figures = Figures(self.board, self._probes.meters)
         self._bindings: dict[str, dict[str, Binding]] = {}
         self._admin: Binding
         names = [service.name for service in services]
@@ -200,14 +207,14 @@ class Suite:
             await self._run(stop, task_status)
 
     async def _run(self, stop: trio.Event, task_status: trio.TaskStatus[None]) -> None:
-        children = [Child(service.name, self._place(self._part(service))) for service in self.services]
+        children = [Child(name, self._place(self._part(name, service))) for name, service in self._workers.items()]
         ended = trio.Event()
         async with trio.open_nursery() as nursery, trio.open_nursery() as background:
             await background.start(self._renewal.run)
             recorder = Recorder(self._subject(), self._runtime.clock, self._runtime.threads)
             await background.start(recorder.run)
             reports = {"/status": recorder.status, "/history": recorder.history}
-            admin_app = create_admin_app(self.board, self._probes, reports)
+            admin_app = create_admin_app(self.board, self._probes, self._figures, reports)
             await nursery.start(
                 partial(
                     serve, admin_app, self._admin.open_listener(), drain=ended, limits=ADMIN_LIMITS, drain_timeout=1.0
@@ -220,7 +227,7 @@ class Suite:
                     board=self.board,
                     stop=stop,
                     # each service waits in turn before it drains
-                    drain_deadline=self.config.suite.drain + len(children) * self.config.suite.drain_delay,
+                    drain_deadline=self.config.suite.drain + len(self.services) * self.config.suite.drain_delay,
                     task_status=task_status,
                 )
             finally:
@@ -249,17 +256,16 @@ class Suite:
         )
 
     async def _look(self) -> Look:
-        services = self.board.snapshot()
-        figures = await measure(services, self._probes.meters)
-        ready = await assess(services, self._probes.checks)
+        figures = await self._figures.read()
+        ready = await assess(self.board.snapshot(), self._probes.checks)
         return Look(figures, {name: one.reason for name, one in ready.items()})
 
-    def _part(self, service: Service) -> Part:
+    def _part(self, name: str, service: Service) -> Part:
         suite = msgspec.structs.replace(self.config.suite, admin=self._supervisors())
         config = msgspec.structs.replace(self.config, suite=suite)
-        assignment = Assignment(service.name, config, self.addresses, self.guide, self.demo)
+        assignment = Assignment(service.name, config, self.addresses, self.guide, self.demo, self._shared_by)
         bindings = self._bindings[service.name]
-        return Part(service, assignment, self._runtime, bindings, self._probes, self.board, self.bells)
+        return Part(name, service, assignment, self._runtime, bindings, self._probes, self.board, self.bells)
 
     def _admin_address(self) -> str:
         shared = len(self.services) > 1

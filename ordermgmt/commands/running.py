@@ -1,4 +1,4 @@
-"""Running the suite: in this process, or with a process for each service."""
+"""Running the suite: in this process, or with one process or several for each service."""
 
 from __future__ import annotations
 
@@ -27,27 +27,38 @@ from ordermgmt.telemetry.logs import configure_logs
 __all__ = ["child", "run", "run_only"]
 
 ENDED_BY_SIGNAL = 130
+MOST_WORKERS = 64
+"""Of a service: with four services, 256 processes of 80 MB. More are more likely a slip than a wish."""
 
 
 @click.command()
 @config_option
 @click.option("--guide", is_flag=True, help="Trust the guide's published tokens, on loopback, over var/guide/.")
 @click.option("--processes", is_flag=True, help="Run each service as a process of its own.")
+@click.option(
+    "--workers",
+    type=click.IntRange(1, MOST_WORKERS),
+    metavar="N",
+    help="Run each service as so many processes, which share its address and its data.",
+)
 @click.argument("services", nargs=-1)
-def run(config_file: Path | None, services: tuple[str, ...], *, guide: bool, processes: bool) -> None:
+def run(
+    config_file: Path | None, services: tuple[str, ...], *, guide: bool, processes: bool, workers: int | None
+) -> None:
     """Run SERVICES, all of them if none is named, until a signal ends them.
 
     The first SIGTERM or Ctrl-C finishes what is in flight, the second ends at once. SIGHUP makes new certificates and
     the next signing key.
     """
     config = read_config(config_file)
+    processes = processes or workers is not None
     configure_logs(sys.stderr, pretty=sys.stderr.isatty(), shared=processes)
     with failing_in_one_line():
         chosen = select(services)
         _make_certificates(config, [service.name for service in chosen])
         suite = partial(Suite, fit_open_files(config), real_world(), chosen, guide=guide)
         _spare_collector()
-        ended_well = trio.run(_run, partial(suite, place=in_own_process) if processes else suite)
+        ended_well = trio.run(_run, partial(suite, place=in_own_process, workers=workers or 1) if processes else suite)
     if not ended_well:
         raise SystemExit(ENDED_BY_SIGNAL)
 
@@ -66,10 +77,11 @@ def run_only(service: str) -> click.Command:
 
 @click.command(hidden=True)
 @click.argument("service")
+@click.argument("name")
 @click.argument("control", type=int)
-def child(service: str, control: int) -> None:
-    """Run SERVICE as `run --processes` says over the socket CONTROL that it left open."""
-    configure_logs(sys.stderr, pretty=sys.stderr.isatty(), shared=True, process=service)
+def child(service: str, name: str, control: int) -> None:
+    """Run SERVICE, as its worker NAME, as `run --processes` says over the socket CONTROL that it left open."""
+    configure_logs(sys.stderr, pretty=sys.stderr.isatty(), shared=True, process=name)
     with failing_in_one_line():
         _spare_collector()
         ended_well = trio.run(work, service, control, work_with(real_world()))

@@ -62,7 +62,8 @@ async def run(context: ServiceContext, *, task_status: trio.TaskStatus[None] = t
     endpoints, clock = context.endpoints, context.runtime.clock
     timeout = context.config.gateway.upstream_timeout
     async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(_open_database(context.database, context.runtime))
+        opening = _open_database(context.database, context.runtime, shared=context.workers > 1)
+        database = await stack.enter_async_context(opening)
         sts_http = await stack.enter_async_context(context.open_client("sts", endpoints.sts_mtls, "exchange"))
         sts = StsClient(sts_http, context.name)
         orders = context.open_client(ORDER, endpoints.order, "orders", patience=timeout * TURN)
@@ -105,9 +106,11 @@ async def run(context: ServiceContext, *, task_status: trio.TaskStatus[None] = t
         nursery.cancel_scope.cancel()
 
 
-def _open_database(location: Location, runtime: Runtime) -> AbstractAsyncContextManager[OpenDatabase]:
+def _open_database(
+    location: Location, runtime: Runtime, *, shared: bool = False
+) -> AbstractAsyncContextManager[OpenDatabase]:
     migrations = files("ordermgmt.gateway") / "migrations"
-    return open_database(location, migrations, threads=runtime.threads, clock=runtime.clock)
+    return open_database(location, migrations, threads=runtime.threads, clock=runtime.clock, shared=shared)
 
 
 def _upstreams(clients: Mapping[str, HttpClient], inventory: BoundClients, exchanges: Exchanges) -> dict[str, Upstream]:

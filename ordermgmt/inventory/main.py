@@ -29,13 +29,15 @@ FETCHES = 2
 
 
 @asynccontextmanager
-async def open_inventory(location: Location, runtime: Runtime) -> AsyncIterator[Inventory]:
+async def open_inventory(location: Location, runtime: Runtime, *, shared: bool = False) -> AsyncIterator[Inventory]:
     """Open the stock at `location`, with the first stock if there was none; leaving the block closes it.
 
-    It may be opened while the service runs, too: the command line does. Raises StartError if it cannot be used.
+    It may be opened while the service runs, too: the command line does. `shared` as `open_database` has it. Raises
+    StartError if it cannot be used.
     """
     migrations = files("ordermgmt.inventory") / "migrations"
-    async with open_database(location, migrations, threads=runtime.threads, clock=runtime.clock) as database:
+    threads, clock = runtime.threads, runtime.clock
+    async with open_database(location, migrations, threads=threads, clock=clock, shared=shared) as database:
         yield Inventory(database)
 
 
@@ -44,7 +46,7 @@ async def run(  # noqa: ASYNC128 - `serve` says started
 ) -> None:
     """Serve until `context.drain` is set and the requests in flight are done. Raises StartError."""
     async with (
-        open_inventory(context.database, context.runtime) as inventory,
+        open_inventory(context.database, context.runtime, shared=context.workers > 1) as inventory,
         context.open_client("sts", context.endpoints.sts, KEYS, limit=FETCHES) as sts,
         trio.open_nursery() as nursery,
     ):

@@ -19,6 +19,10 @@ BACKLOG = 4096
 """Connections that may wait for accept: what Linux allows by default. When the queue is full, the next client's first
 packet is dropped and comes again after 1 s; a burst from one hostile client must not get that far."""
 
+ACCEPT_TURN = 0.001
+"""Seconds in which a process that took a connection leaves the next ones to others on the same socket. All that are
+idle wake up for each, and the first would take a burst alone. It still takes more than it can shake hands with."""
+
 
 class Address(NamedTuple):
     """A host name or IP address, and a port."""
@@ -79,14 +83,35 @@ class Network(Protocol):
         ...
 
 
-class TcpBinding:
-    """A listening TCP socket."""
+class SharedListener(trio.abc.Listener[trio.abc.HalfCloseableStream]):
+    """A listener on a socket from which other processes accept, too: after each connection it lets them go first."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, listener: trio.abc.Listener[trio.abc.HalfCloseableStream]) -> None:
+        self._listener = listener
+        self._turn = 0.0
+
+    async def accept(self) -> trio.abc.HalfCloseableStream:
+        """Accept the next connection, `ACCEPT_TURN` after the last one at the earliest. Raises OSError."""
+        if trio.current_time() < self._turn:
+            await trio.sleep_until(self._turn)
+        stream = await self._listener.accept()
+        self._turn = trio.current_time() + ACCEPT_TURN
+        return stream
+
+    async def aclose(self) -> None:
+        """Close this process's hold on the socket."""
+        await self._listener.aclose()
+
+
+class TcpBinding:
+    """A listening TCP socket; `shared`: other processes accept from it, too."""
+
+    def __init__(self, sock: socket.socket, *, shared: bool = False) -> None:
         self._socket = sock
+        self._shared = shared
 
     @classmethod
-    def adopt(cls, descriptor: int) -> Self:
+    def adopt(cls, descriptor: int, *, shared: bool = False) -> Self:
         """Take over a listening socket that this process was started with. Raises StartError if it is none.
 
         The descriptor is the binding's to close; any other socket is closed at once.
@@ -103,7 +128,7 @@ class TcpBinding:
             sock.close()
             msg = f"descriptor {descriptor} is a socket that does not listen"
             raise StartError(msg)
-        return cls(sock)
+        return cls(sock, shared=shared)
 
     def fileno(self) -> int:
         """Return the socket's descriptor, for a child process to inherit. It stays this binding's to close."""
@@ -117,7 +142,8 @@ class TcpBinding:
 
     def open_listener(self) -> trio.abc.Listener[trio.abc.HalfCloseableStream]:
         """Listen on a duplicate of the socket, so that closing the listener keeps the queue."""
-        return trio.SocketListener(trio.socket.from_stdlib_socket(self._socket.dup()))
+        listener = trio.SocketListener(trio.socket.from_stdlib_socket(self._socket.dup()))
+        return SharedListener(listener) if self._shared else listener
 
     def close(self) -> None:
         """Close the socket."""

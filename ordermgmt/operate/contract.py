@@ -24,11 +24,13 @@ __all__ = [
 class ServiceStatus(msgspec.Struct, frozen=True):
     """A service: in its `state` `since` then. `pid` is null while it has no process.
 
+    Of a service with several workers there is one for each: `worker` tells them apart, and is else the `name`.
     `error` is about its last failure, and stays after a restart that cured it. `reason` is why it could not do its work
     at the last look, though it runs; null if it could.
     """
 
     name: str
+    worker: str
     state: str
     since: float
     restarts: int

@@ -37,7 +37,7 @@ Figures = Mapping[str, Sequence[Figure]]
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What one look saw: figures and reasons not to be ready, by service."""
+    """What one look saw: figures by service, and reasons not to be ready by worker."""
 
     figures: Figures
     reasons: Mapping[str, str | None]
@@ -114,14 +114,15 @@ class Recorder:
     def _services(self) -> list[ServiceStatus]:
         return [
             ServiceStatus(
-                name=name,
+                name=health.service,
+                worker=name,
                 state=str(health.state),
                 since=round(self._midnight + health.since, 3),
                 restarts=health.restarts,
                 pid=health.pid,
                 error=health.error,
                 reason=self._look.reasons.get(name) if health.state is State.RUNNING else None,
-                addresses=dict(self._subject.addresses.get(name, {})),
+                addresses=dict(self._subject.addresses.get(health.service, {})),
             )
             for name, health in self._subject.board.snapshot().items()
         ]
@@ -143,7 +144,7 @@ class Recorder:
             self._seen.append(now)
 
     def _read_certificates(self) -> tuple[Certificate, ...]:
-        names = ("ca", *self._subject.board.snapshot())
+        names = ("ca", *dict.fromkeys(health.service for health in self._subject.board.snapshot().values()))
         return tuple(_certificate(self._subject.certificates, name) for name in names)
 
 

@@ -54,16 +54,19 @@ async def open_journal(location: Location, runtime: Runtime) -> AsyncIterator[Jo
         yield Journal(database)
 
 
-def _open_database(location: Location, runtime: Runtime) -> AbstractAsyncContextManager[OpenDatabase]:
+def _open_database(
+    location: Location, runtime: Runtime, *, shared: bool = False
+) -> AbstractAsyncContextManager[OpenDatabase]:
     migrations = files("ordermgmt.order") / "migrations"
-    return open_database(location, migrations, threads=runtime.threads, clock=runtime.clock)
+    return open_database(location, migrations, threads=runtime.threads, clock=runtime.clock, shared=shared)
 
 
 async def run(context: ServiceContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
     """Serve orders until `context.drain` is set and what is in flight is answered."""
     endpoints, runtime = context.endpoints, context.runtime
     async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(_open_database(context.database, runtime))
+        opening = _open_database(context.database, runtime, shared=context.workers > 1)
+        database = await stack.enter_async_context(opening)
         # Only a file is backed up from beside the suite.
         hop = stack.enter_context(open_hops(context.data)).hop if isinstance(context.database, Path) else nullcontext
         sts_http = await stack.enter_async_context(context.open_client("sts", endpoints.sts, KEYS))

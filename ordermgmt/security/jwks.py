@@ -67,7 +67,12 @@ class JwksClient:
         """Return how old the keys are, once there are some, and how many can be used."""
         labels = {"issuer": self._issuer}
         usable = len(self._keys) if self._has_keys() else 0
-        figures = [Figure("ordermgmt_jwks_keys", "gauge", "Keys of the issuer that are trusted now.", usable, labels)]
+        figures = [
+            Figure(
+                "ordermgmt_jwks_keys", "gauge", "Keys of the issuer that are trusted now.", usable, labels,
+                together="lowest",
+            )
+        ]  # fmt: skip
         if self._fetched_at > -inf:
             age = trio.current_time() - self._fetched_at
             figures.append(

@@ -143,7 +143,10 @@ class Revocations:
 
 def sequence_figure(sequence: int) -> Figure:
     """Return the figure that followers and the token service have in common."""
-    return Figure("ordermgmt_revocations_sequence", "gauge", "Number of the last revocation that is known.", sequence)
+    return Figure(
+        "ordermgmt_revocations_sequence", "gauge", "Number of the last revocation that is known.", sequence,
+        together="lowest",
+    )  # fmt: skip
 
 
 def figures(followed: Sequence[Revocations]) -> tuple[Figure, ...]:

@@ -14,6 +14,7 @@ from ordermgmt.errors import OutcomeUnknown, Unavailable
 from ordermgmt.storage.database import Transaction
 from ordermgmt.storage.group import CommitFailedError, Connection, Group, RefusedInVainError, Work
 from ordermgmt.storage.patience import FIRST_PAUSE, LONGEST_PAUSE, PATIENCE, Failure, Judge, one_line, unavailable
+from ordermgmt.storage.turns import Turns
 from ordermgmt.telemetry.logs import get_logger
 from ordermgmt.threads import Threads
 
@@ -45,7 +46,8 @@ class GroupCommit:
     `database` names the database in the log. `commits` and `transactions` count what has been done: their
     quotient is how many transactions shared a commit. `quick` tells that statements take microseconds: they then run
     in the event loop, where no thread has to wait for the interpreter between any two of them, and only COMMIT, which
-    waits for the disk, runs in a thread.
+    waits for the disk, runs in a thread. `turns` are for a database that other processes write, too: those that come
+    while a group waits for its turn join it.
 
     The first one that finds nobody at work leads: it runs the group in a thread for all of them, and when it has
     its own result it leaves the lead to the next. So a lone transaction waits for nobody, and nothing runs when
@@ -60,12 +62,14 @@ class GroupCommit:
         *,
         database: str,
         quick: bool = False,
+        turns: Turns | None = None,
     ) -> None:
         self._group = Group(begin)
         self._judge = judge
         self._threads = threads
         self._database = database
         self._quick = quick
+        self._turns = turns
         self._turn = trio.CapacityLimiter(1)
         self._waiting: deque[_Member] = deque()
         self._led = False
@@ -112,12 +116,17 @@ class GroupCommit:
         pause = FIRST_PAUSE
         try:
             while True:
+                if self._turns is not None:
+                    await self._turns.take()
                 group = [self._waiting.popleft() for _ in range(min(MAX_GROUP, len(self._waiting)))]
                 try:
                     outcomes = await self._run([member.work for member in group])
                 except BaseException:
                     self._put_back([member for member in group if member is not leader])
                     raise
+                finally:
+                    if self._turns is not None:
+                        self._turns.give()
                 self._settle(leader, group, outcomes)
                 if leader.result is not None:
                     return

@@ -19,16 +19,17 @@ __all__ = ["open_database"]
 
 @asynccontextmanager
 async def open_database(
-    location: Location, migrations: Traversable, *, threads: Threads, clock: Clock
+    location: Location, migrations: Traversable, *, threads: Threads, clock: Clock, shared: bool = False
 ) -> AsyncIterator[OpenDatabase]:
     """Open the database, made if there is none, and bring its schema up to date; close it in the end.
 
-    `migrations` is a folder of files `NNNN_name.sql`, the same for both engines. Raises StartError, with one line
-    that names the database, if it cannot be used.
+    `migrations` is a folder of files `NNNN_name.sql`, the same for both engines. `shared` tells that other processes
+    write as much as this one does: on a file they take turns. Raises StartError, with one line that names the database,
+    if it cannot be used.
     """
     known = load_migrations(migrations)
     if isinstance(location, Path):
-        async with open_sqlite(location, known, threads=threads, clock=clock) as database:
+        async with open_sqlite(location, known, threads=threads, clock=clock, shared=shared) as database:
             yield database
         return
     # Here, so that who uses SQLite alone needs no driver; `locate` has made sure that it is there.

@@ -20,6 +20,7 @@ from ordermgmt.storage.group_commit import GroupCommit
 from ordermgmt.storage.migrations import Migration, migrate
 from ordermgmt.storage.patience import patiently
 from ordermgmt.storage.sqlite_transaction import SqliteConnection, judge, read
+from ordermgmt.storage.turns import Turns, open_turns
 from ordermgmt.telemetry.logs import get_logger
 from ordermgmt.threads import Threads
 
@@ -36,14 +37,20 @@ class SqliteDatabase:
     """An open file. `open_sqlite` makes one; it owns both connections."""
 
     def __init__(
-        self, path: Path, writer: sqlite3.Connection, reader: sqlite3.Connection, threads: Threads, clock: Clock
+        self,
+        path: Path,
+        writer: sqlite3.Connection,
+        reader: sqlite3.Connection,
+        threads: Threads,
+        clock: Clock,
+        turns: Turns | None = None,
     ) -> None:
         self._path = path
         self._clock = clock
         self._writer = writer
         self._reader = reader
         self._writes = GroupCommit(
-            lambda: SqliteConnection(self._writer, clock), judge, threads, database=str(path), quick=True
+            lambda: SqliteConnection(self._writer, clock), judge, threads, database=str(path), quick=True, turns=turns
         )
 
     @property
@@ -82,19 +89,20 @@ class SqliteDatabase:
 
 @contextlib.asynccontextmanager
 async def open_sqlite(
-    path: Path, known: Sequence[Migration], *, threads: Threads, clock: Clock
+    path: Path, known: Sequence[Migration], *, threads: Threads, clock: Clock, shared: bool = False
 ) -> AsyncIterator[OpenDatabase]:
     """Open the file, made with mode 0600 if there is none, bring its schema up to date; close it in the end.
 
-    Its folder is in use until then. Raises StartError, with one line that names the file, if it cannot be used:
-    unreadable, locked, of a newer version, being restored, or damaged (every page is looked at, which takes about a
-    second for a gigabyte).
+    Its folder is in use until then. With `shared` it is written in turns with other processes that say so. Raises
+    StartError, with one line that names the file, if it cannot be used: unreadable, locked, of a newer version, being
+    restored, or damaged (every page is looked at, which takes about a second for a gigabyte).
     """
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(use_folder(path.parent))
             writer, reader = await patiently(lambda: threads.run(partial(_connect, path)), judge)
-            database = SqliteDatabase(path, writer, reader, threads, clock)
+            turns = stack.enter_context(open_turns(path)) if shared else None
+            database = SqliteDatabase(path, writer, reader, threads, clock, turns)
             stack.callback(database.close)
             await database.write(partial(migrate, known=known))
         except (OSError, sqlite3.Error, StartError, Unavailable, OutcomeUnknown) as error:

@@ -60,7 +60,7 @@ async def run(context: ServiceContext, *, task_status: trio.TaskStatus[None] = t
 
     The database is closed after the last of them. Raises StartError.
     """
-    async with _open_database(context.database, context.runtime) as database:
+    async with _open_database(context.database, context.runtime, shared=context.workers > 1) as database:
         keys = await _open_keys(database, context.runtime, context.config.sts, context.data)
         feed = await open_feed(
             database, context.runtime.entropy, context.config.sts.exchanged_token_lifetime, context.drain
@@ -93,9 +93,11 @@ async def open_keys(
         yield await _open_keys(database, runtime, config, data)
 
 
-def _open_database(location: Location, runtime: Runtime) -> AbstractAsyncContextManager[OpenDatabase]:
+def _open_database(
+    location: Location, runtime: Runtime, *, shared: bool = False
+) -> AbstractAsyncContextManager[OpenDatabase]:
     migrations = files("ordermgmt.sts") / "migrations"
-    return open_database(location, migrations, threads=runtime.threads, clock=runtime.clock)
+    return open_database(location, migrations, threads=runtime.threads, clock=runtime.clock, shared=shared)
 
 
 async def _open_keys(database: Database, runtime: Runtime, config: StsConfig, data: Path) -> SigningKeys:

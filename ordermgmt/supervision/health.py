@@ -32,7 +32,8 @@ class Health:
 
     `since` is when it came into this state, by Trio's clock. `restarts` counts all of its restarts.
     `error` is one line about its last failure, and stays after a restart that cured it. `pid` is the process that it
-    runs in, None while it has none.
+    runs in, None while it has none. Where a service has several workers, each is on the board under a name of its own;
+    `service` is what it is a worker of.
     """
 
     state: State
@@ -40,6 +41,7 @@ class Health:
     restarts: int = 0
     error: str | None = None
     pid: int | None = None
+    service: str = ""
 
 
 Snapshot = Mapping[str, Health]
@@ -60,14 +62,19 @@ class Probes:
 class Board:
     """The current state of every service. Only the supervisor records; anybody reads.
 
-    Belongs to one Trio loop, in which it must be made. `pid` is the process of all services that get none of their
-    own. Raises ValueError for a name given twice.
+    Belongs to one Trio loop, in which it must be made. `names` are in start order, and workers of one service follow
+    each other; `services` has those whose name is not their service's. `pid` is the process of all that get none of
+    their own. Raises ValueError for a name given twice.
     """
 
-    def __init__(self, names: Iterable[str], *, pid: int | None = None) -> None:
+    def __init__(
+        self, names: Iterable[str], *, services: Mapping[str, str] | None = None, pid: int | None = None
+    ) -> None:
         listed = tuple(names)
-        now = trio.current_time()
-        self._snapshot: Snapshot = MappingProxyType({name: Health(State.WAITING, now, pid=pid) for name in listed})
+        now, services = trio.current_time(), services or {}
+        self._snapshot: Snapshot = MappingProxyType(
+            {name: Health(State.WAITING, now, pid=pid, service=services.get(name, name)) for name in listed}
+        )
         if len(self._snapshot) != len(listed):
             msg = f"a service is named twice: {', '.join(listed)}"
             raise ValueError(msg)

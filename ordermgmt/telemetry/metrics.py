@@ -24,7 +24,8 @@ class Figure(msgspec.Struct, frozen=True, omit_defaults=True):
 
     A plain value, as it may come from another process. `name` ends with its unit, a counter's with `_total`. Figures of
     one name have the same `labels`, with other values. `counts` are a histogram's, one for each of `BOUNDS` and one for
-    what is above, each without the others; its `value` is the sum of what was observed.
+    what is above, each without the others; its `value` is the sum of what was observed. `together` says what a gauge is
+    of several processes: the highest, the lowest or the sum of theirs. Counters and histograms are added.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Figure(msgspec.Struct, frozen=True, omit_defaults=True):
     value: float
     labels: Mapping[str, str] = {}
     counts: tuple[int, ...] = ()
+    together: Literal["highest", "lowest", "sum"] = "highest"
 
 
 Meter = Callable[[], Awaitable[Sequence[Figure]]]

@@ -242,7 +242,7 @@ async def test_a_gateway_alone_asks_the_supervisors_of_the_others(
     assigned: list[tuple[str, ...]] = []
 
     def prepare(suite: Suite) -> None:
-        assigned.append(suite._part(suite.services[0]).assignment.config.suite.admin)
+        assigned.append(suite._part("gateway", suite.services[0]).assignment.config.suite.admin)
 
     async with running_system(tmp_path, config=config, services=["gateway"], prepare=prepare):
         assert [list(one) for one in assigned] == [asked]

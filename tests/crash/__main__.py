@@ -45,6 +45,7 @@ class Plan:
     seed: int
     victims: tuple[str, ...]
     inventory_timeout: float
+    workers: int
 
 
 @click.command(context_settings={"show_default": True})
@@ -58,6 +59,7 @@ class Plan:
     help=f"What to choose from: {', '.join(VICTIMS)}, {POSTGRES}.  [default: {USUAL}; twice {POSTGRES}, where it is]",
 )
 @click.option("--inventory-timeout", default=0.6, help="order.inventory_timeout in seconds; a lease is 1.5 of it.")
+@click.option("--workers", default=1, help="Processes of each service of the suite; one of them is killed or paused.")
 @click.option("--database", type=click.Choice(["sqlite", POSTGRES]), default="sqlite")
 @click.option("--keep", is_flag=True, help="Keep the folder with data and logs.")
 def main(*, database: str, keep: bool, victims: str | None, seed: int | None, **numbers: int) -> None:
@@ -77,7 +79,8 @@ def main(*, database: str, keep: bool, victims: str | None, seed: int | None, **
     with _folder(keep=keep) as folder, (folder / "tool.log").open("a") as log, _server(database) as (dsn, restart):
         configure_logs(log, pretty=False)
         ports = free_ports()
-        with Deployment(folder, ports, dsn=dsn, inventory_timeout=plan.inventory_timeout) as deployment:
+        timeout, workers = plan.inventory_timeout, plan.workers
+        with Deployment(folder, ports, dsn=dsn, inventory_timeout=timeout, workers=workers) as deployment:
             sys.exit(0 if trio.run(_run, deployment, dsn, restart, plan) else 1)
 
 

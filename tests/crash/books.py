@@ -51,6 +51,10 @@ class Books:
         )
         return [" ".join(map(str, row)) for row in rows]
 
+    def holders(self) -> dict[str, int]:
+        """Return how many changes each process of the order service had in hand last."""
+        return dict(self._query("order", "SELECT holder, COUNT(*) FROM {}journal GROUP BY holder"))
+
     def orders(self) -> dict[str, Content]:
         """Return all orders by id."""
         rows = self._query("order", "SELECT id, name, items FROM {}orders")

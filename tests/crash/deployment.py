@@ -19,6 +19,7 @@ from typing import Self
 import httpx
 import trio
 
+from ordermgmt.placement import worker_names
 from tests.system.processes import ROOT, environment
 
 __all__ = ["SERVICES", "Deployment", "Failed", "Member", "free_ports"]
@@ -52,13 +53,17 @@ class Deployment:
     """A suite in `folder` at addresses that stay when it is started again, and a second order service beside it.
 
     With a `dsn` its data is in PostgreSQL, and there is a second inventory service, too. `inventory_timeout` is in
-    seconds; leases are 1.5 of it. Use it as `with`: the end kills what is left.
+    seconds; leases are 1.5 of it. Each service of the suite has so many `workers`, the last of which is killed or
+    paused. Use it as `with`: the end kills what is left.
     """
 
-    def __init__(self, folder: Path, ports: Mapping[str, int], *, dsn: str | None, inventory_timeout: float) -> None:
+    def __init__(
+        self, folder: Path, ports: Mapping[str, int], *, dsn: str | None, inventory_timeout: float, workers: int = 1
+    ) -> None:
         self.folder = folder
         self.ports = ports
         self.lease = 1.5 * inventory_timeout
+        self._workers = workers
         at = {name: f"127.0.0.1:{port}" for name, port in ports.items()}
         seconds = dsn is not None
         common = {
@@ -77,7 +82,7 @@ class Deployment:
         listen = {f"ORDERMGMT_{name.upper()}_LISTEN": at[name] for name in PORTS[:6] if name != "sts_mtls"}
         listen["ORDERMGMT_STS_MTLS_LISTEN"] = at["sts_mtls"]
         self.members = [
-            Member("suite", ["--processes"], common | listen, at["admin"]),
+            Member("suite", ["--workers", str(workers)], common | listen, at["admin"]),
             self._replica("order", "order_2", "admin_2", common, at),
         ]
         if seconds:
@@ -120,20 +125,23 @@ class Deployment:
             self.kill(member)
 
     def kill_service(self, service: str) -> None:
-        """Kill the process of one service; the suite starts it again."""
-        suite = self.members[0]
-        suite.gone.add(suite.pids[service])
-        _signal(suite.pids[service], signal.SIGKILL)
+        """Kill a process of one service; the suite starts it again."""
+        suite, victim = self.members[0], self._victim(service)
+        suite.gone.add(suite.pids[victim])
+        _signal(suite.pids[victim], signal.SIGKILL)
 
     @contextmanager
     def paused(self, service: str) -> Iterator[None]:
-        """Stop the process of one service inside the block, as a machine does that swaps or migrates."""
-        pid = self.members[0].pids[service]
+        """Stop a process of one service inside the block, as a machine does that swaps or migrates."""
+        pid = self.members[0].pids[self._victim(service)]
         _signal(pid, signal.SIGSTOP)
         try:
             yield
         finally:
             _signal(pid, signal.SIGCONT)
+
+    def _victim(self, service: str) -> str:
+        return worker_names(service, self._workers)[-1]
 
     def tail(self) -> str:
         """Return the end of all logs."""

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 PATIENCE = 20.0
 """Seconds after which what should have happened has failed the test; normally it takes a fraction of that."""
 LISTENERS = ("ADMIN_LISTEN", "STS_LISTEN", "STS_MTLS_LISTEN", "ORDER_LISTEN", "INVENTORY_LISTEN", "GATEWAY_LISTEN")
-ROW = re.compile(r"^(\w+)( \(mTLS\))? +([^ ]+):(\d+) +running +(\d+) +", re.MULTILINE)
+ROW = re.compile(r"^(\w+)(-\d+)?( \(mTLS\))? +([^ ]+):(\d+) +running +(\d+) +", re.MULTILINE)
 
 
 def wait_until(condition: Callable[[], bool], what: str) -> None:
@@ -57,7 +57,7 @@ def is_running(pid: int) -> bool:
 class SuiteProcess:
     """A running `python supervisor.py`; `ports` are by service, that of the STS's mTLS listener under `sts_mtls`.
 
-    `pids` are those of the table, by service.
+    `pids` are those of the table, by service, or by worker (`order-1`).
     """
 
     process: subprocess.Popen[bytes]
@@ -82,8 +82,8 @@ class SuiteProcess:
         select.select([self.process.stdout], [], [], 0.1)
         self.output += (self.process.stdout.read() or b"").decode()
         rows = ROW.findall(self.output)
-        self.ports = {f"{name}_mtls" if mtls else name: int(port) for name, mtls, _, port, _ in rows}
-        self.pids = {name: int(pid) for name, _, _, _, pid in rows}
+        self.ports = {f"{name}_mtls" if mtls else name: int(port) for name, _, mtls, _, port, _ in rows}
+        self.pids = {name + worker: int(pid) for name, worker, _, _, _, pid in rows}
         return "stop:  Ctrl-C" in self.output
 
     def readiness(self) -> str:

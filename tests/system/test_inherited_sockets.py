@@ -16,6 +16,7 @@ from ordermgmt.clock import SystemClock
 from ordermgmt.config import Config, IssuerConfig, OrderConfig
 from ordermgmt.errors import StartError
 from ordermgmt.net import Address, TcpBinding, TcpNetwork
+from ordermgmt.net.network import ACCEPT_TURN
 from ordermgmt.placement import Assignment
 from ordermgmt.processes import InheritedAssignment, work_with
 from ordermgmt.runtime import Runtime
@@ -43,6 +44,22 @@ async def test_it_is_taken_over_and_not_passed_on(descriptor: int) -> None:
             async with accepted:
                 await client.send_all(b"x")
                 assert await accepted.receive_some(1) == b"x"
+    finally:
+        binding.close()
+
+
+async def test_one_that_others_share_leaves_the_next_connection_to_them_for_a_moment(descriptor: int) -> None:
+    binding = TcpBinding.adopt(descriptor, shared=True)
+    try:
+        network = TcpNetwork()
+        async with (
+            binding.open_listener() as listener,
+            await network.connect(binding.address),
+            await network.connect(binding.address),
+        ):
+            begin = trio.current_time()
+            async with await listener.accept(), await listener.accept():
+                assert trio.current_time() - begin >= ACCEPT_TURN
     finally:
         binding.close()
 

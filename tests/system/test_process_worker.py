@@ -171,6 +171,6 @@ def test_without_its_supervisor_it_does_not_start() -> None:
 
 
 def test_by_hand_it_says_what_it_is_for() -> None:
-    done = run_module(ROOT, "child", "order", "99")
+    done = run_module(ROOT, "child", "order", "order-1", "99")
     assert done.returncode == 1
     assert done.stderr == "Error: this command is for `run --processes`, which starts it with a control channel\n"

@@ -10,6 +10,7 @@ import trio
 from trio.testing import MockClock
 
 from ordermgmt.admin import AdminApp, create_admin_app
+from ordermgmt.figures import Figures
 from ordermgmt.supervision.health import Board, Check, Probes, State
 from ordermgmt.telemetry.metrics import Figure, Meter
 
@@ -59,7 +60,12 @@ def make(
     board = Board(states)
     for name, state in states.items():
         board.record(name, state)
-    return create_admin_app(board, Probes(dict(checks or {}), dict(meters or {})))
+    return admin_app(board, Probes(dict(checks or {}), dict(meters or {})))
+
+
+def admin_app(board: Board, probes: Probes | None = None) -> AdminApp:
+    probes = probes or Probes()
+    return create_admin_app(board, probes, Figures(board, probes.meters))
 
 
 async def test_alive_even_if_nothing_is_ready() -> None:
@@ -85,7 +91,7 @@ async def test_one_service_that_is_not_ready_makes_the_process_not_ready() -> No
     board.record_process("order", 4712)
     board.record("sts", State.RUNNING)
     board.record("order", State.BACKING_OFF, error="OSError: gone", restarted=True)
-    app = create_admin_app(board, Probes())
+    app = admin_app(board)
     answer = await ask(app, "/readyz")
     assert (answer.status, answer.json["ready"]) == (503, False)
     order = {"state": "backing_off", "pid": 4712, "restarts": 1, "reason": "backing_off: OSError: gone"}

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from trio.testing import MockClock
 
 from ordermgmt.admin import create_admin_app
+from ordermgmt.figures import Figures
 from ordermgmt.operate import domain
 from ordermgmt.operate.contract import TrustEdge
 from ordermgmt.operate.domain import EdgeKey
@@ -156,9 +157,27 @@ async def test_states_are_of_now_and_reasons_of_the_last_look(tmp_path: Path, au
         nursery.cancel_scope.cancel()
 
 
+async def test_of_workers_there_is_one_for_each_and_one_certificate_for_all(tmp_path: Path) -> None:
+    board = Board(("order-1", "order-2"), services={"order-1": "order", "order-2": "order"})
+    board.record("order-2", State.BACKING_OFF, error="it was killed")
+    recording = recorder(board, Edges(), tmp_path)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(recording.run)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    status = msgspec.json.decode(recording.status())
+    assert [(one["name"], one["worker"], one["error"]) for one in status["services"]] == [
+        ("order", "order-1", None),
+        ("order", "order-2", "it was killed"),
+    ]
+    assert {tuple(one["addresses"].values()) for one in status["services"]} == {("127.0.0.1:9090",)}
+    assert [one["name"] for one in status["certificates"]] == ["ca", "order"]
+
+
 async def test_the_admin_listener_sends_a_report_once(tmp_path: Path, autojump_clock: MockClock) -> None:
     board = Board(["order"])
-    app = create_admin_app(board, Probes(), {"/status": recorder(board, Edges(), tmp_path).status})
+    reports = {"/status": recorder(board, Edges(), tmp_path).status}
+    app = create_admin_app(board, Probes(), Figures(board, {}), reports)
 
     async def ask(method: str, tag: bytes = b"") -> tuple[int, dict[bytes, bytes], bytes]:
         headers = [(b"if-none-match", tag)] if tag else []

@@ -24,7 +24,9 @@ async def test_snapshot_stays_as_it_was(autojump_clock: MockClock) -> None:
     await trio.sleep(3)
     board.record("sts", State.BACKING_OFF, error="ValueError: x")
     assert before["sts"].state is State.WAITING
-    assert board.snapshot()["sts"] == Health(State.BACKING_OFF, autojump_clock.current_time(), 0, "ValueError: x")
+    assert board.snapshot()["sts"] == Health(
+        State.BACKING_OFF, autojump_clock.current_time(), 0, "ValueError: x", service="sts"
+    )
 
 
 async def test_last_error_and_restarts_outlive_the_restart() -> None:

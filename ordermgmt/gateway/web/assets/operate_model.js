@@ -1,9 +1,9 @@
 /** From what the supervisors answer to what the page says. No elements, no requests, no clock of its own. */
 
 /**
- * @typedef {{name: string, state: string, since: number, restarts: number, pid: number | null, error: string | null,
+ * @typedef {{name: string, worker: string, state: string, since: number, restarts: number, pid: number | null, error: string | null,
  *   reason: string | null, addresses: Record<string, string>, own: boolean, where: string}} Service
- * `own`: it has a process of its own.
+ * `own`: it has a process of its own. A service with several workers is there once for each.
  * @typedef {{caller: string, service: string, what: string, window: number, rate: number, ok: number, refused: number,
  *   failed: number, cancelled: number, p50: number | null, p95: number | null, p99: number | null,
  *   counts: number[]}} Edge
@@ -44,6 +44,7 @@ export function modelOf(seen) {
   return {
     services: reports.flatMap(({ address, report }) => report.services.map((/** @type {any} */ service) => ({
       ...service,
+      worker: service.worker ?? service.name,
       own: service.pid !== report.pid,
       where: address,
     }))),
@@ -149,7 +150,7 @@ export function troubles(model, accounts, now) {
     const [look, words] = stateOf(service);
     if (look === "good") continue;
     const why = service.state === "running" ? service.reason : service.error;
-    found.push({ look, text: `${service.name} is ${words}${why ? `: ${why}` : ""}` });
+    found.push({ look, text: `${service.worker} is ${words}${why ? `: ${why}` : ""}` });
   }
   for (const address of model.away) found.push({ look: "wrong", text: `The supervisor at ${address} does not answer` });
   if (model.journal?.stuck) {
@@ -179,16 +180,16 @@ export function troubles(model, accounts, now) {
  */
 export function changes(before, now) {
   if (!before) return [];
-  const old = new Map(before.services.map((service) => [`${service.where} ${service.name}`, service]));
+  const old = new Map(before.services.map((service) => [`${service.where} ${service.worker}`, service]));
   return now.services.flatMap((service) => {
-    const was = old.get(`${service.where} ${service.name}`);
+    const was = old.get(`${service.where} ${service.worker}`);
     if (!was) return [];
     const [look, words] = stateOf(service);
     const restarted = service.restarts > was.restarts;
     const why = service.error && (restarted || service.error !== was.error || look === "wrong") ? `: ${service.error}` : "";
     if (!restarted && stateOf(was)[1] === words) return [];
-    if (look === "good") return [service.restarts ? `${service.name} runs again, after restart ${service.restarts}${why}` : `${service.name} runs`];
-    return [`${service.name} is ${words}${why}`];
+    if (look === "good") return [service.restarts ? `${service.worker} runs again, after restart ${service.restarts}${why}` : `${service.worker} runs`];
+    return [`${service.worker} is ${words}${why}`];
   });
 }
 

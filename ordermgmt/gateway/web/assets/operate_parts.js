@@ -32,7 +32,7 @@ export function services(model, now) {
     model.services.map((service) => {
       const [look, words] = stateOf(service);
       return [
-        h("strong", {}, service.name),
+        h("strong", {}, service.worker),
         chip(look, words),
         spell(now - service.since),
         String(service.restarts),

@@ -9,23 +9,33 @@ a query or anything of a body.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar, Token
-from random import random
 from types import TracebackType
 from typing import Literal, NamedTuple, Protocol, Self
 
 import trio
 
 from ordermgmt import errors
-from ordermgmt.clock import Clock, SystemClock
+from ordermgmt.clock import Clock
 from ordermgmt.ids import Entropy
 from ordermgmt.telemetry.edges import Outcome, outcome_of
 from ordermgmt.telemetry.metrics import Figure
-from ordermgmt.telemetry.trace_context import TRACEPARENT, TRACESTATE, TraceContext, parse, render
+from ordermgmt.telemetry.trace_context import TRACEPARENT, TRACESTATE, parse, render
 
-__all__ = ["MAX_LINKS", "BeginSpan", "Exporter", "Kind", "Link", "Span", "Tracer", "child", "current_span", "linked"]
+__all__ = [
+    "MAX_LINKS",
+    "BeginSpan",
+    "Exporter",
+    "Kind",
+    "Link",
+    "Span",
+    "Tracer",
+    "child",
+    "current_span",
+    "linked",
+    "name_by_route",
+]
 
 MAX_LINKS = 128
 """Links of one span, as OpenTelemetry has it: 10 kB. What more there are of them, goes untold; a count says so."""
@@ -107,19 +117,19 @@ class Span:
     @property
     def headers(self) -> list[tuple[str, str]]:
         """The header fields with which a request says that it is part of this."""
-        return render(TraceContext(self.trace_id, self.span_id, self.sampled, self.state))
+        return render(self.trace_id, self.span_id, self.state, sampled=self.sampled)
 
     def link(self, others: Iterable[Span]) -> None:
-        """Note spans that this one has to do with, as far as they are recorded."""
-        found = [Link(other.trace_id, other.span_id) for other in others if other.recorded]
+        """Note other spans that this one has to do with."""
+        found = [Link(other.trace_id, other.span_id) for other in others]
         self.links += found[: MAX_LINKS - len(self.links)]
 
     def answered(self, status: int) -> None:
         """Note the status of an answer: the one that was given, or that was got."""
         self.attributes["http.response.status_code"] = status
-        self.fail(outcome_of(status), str(status))
+        self.conclude(outcome_of(status), str(status))
 
-    def fail(self, outcome: Outcome, error: str) -> None:
+    def conclude(self, outcome: Outcome, error: str) -> None:
         """Note how the work came out. `error` is a code, for what did not come out well."""
         self.outcome = outcome
         self.error = error if outcome in {"failed", "cancelled"} else None
@@ -136,7 +146,7 @@ class Span:
         if self.recorded:
             self.seconds = trio.current_time() - self._begun
             if error is not None:
-                self.fail(*_reason(error))
+                self.conclude(*_reason(error))
             self.tracer.end(self)
 
 
@@ -159,51 +169,57 @@ class Tracer:
     Of the traces that begin here, a `share` from 0 to 1 is recorded.
     """
 
-    def __init__(
-        self,
-        entropy: Entropy = secrets.token_bytes,
-        clock: Clock | None = None,
-        exporter: Exporter | None = None,
-        *,
-        share: float = 1.0,
-    ) -> None:
-        self.clock = clock or SystemClock()
+    def __init__(self, entropy: Entropy, clock: Clock, exporter: Exporter | None = None, *, share: float = 1.0) -> None:
+        self.clock = clock
         self.exporter = exporter
         self._entropy = entropy
         self._share = share
 
     def serve(self, method: str, fields: Sequence[tuple[bytes, bytes]]) -> Span:
-        """Make the span of a request of a service of ours, which says whether it is recorded."""
-        return self._serve(method, parse_fields(fields), trusted=True)
+        """Make the span of a request of another service, which says whether it is recorded."""
+        return self._serve(method, fields, trusted=True)
 
     def serve_public(self, method: str, fields: Sequence[tuple[bytes, bytes]]) -> Span:
-        """Make the span of a request of anybody. The sender's trace goes on, but whether it is recorded is ours to say."""
-        return self._serve(method, parse_fields(fields), trusted=False)
+        """Make the span of a request of anybody. A trace of theirs goes on; whether it is recorded is ours to say."""
+        return self._serve(method, fields, trusted=False)
 
-    def _serve(self, method: str, said: TraceContext | None, *, trusted: bool) -> Span:
-        sampled = said.sampled if said is not None and trusted else self._samples()
+    def _serve(self, method: str, fields: Sequence[tuple[bytes, bytes]], *, trusted: bool) -> Span:
+        ids = self._entropy(24).hex()
+        parents = [value for name, value in fields if name == _TRACEPARENT]
+        said = parse(parents, [value for name, value in fields if name == _TRACESTATE]) if parents else None
+        sampled = said.sampled if said is not None and trusted else self.exporter is not None and self._samples()
         if said is None:
-            ids = self._entropy(24).hex()
             span = Span(self, ids[:32], ids[32:], None, sampled=sampled)
         else:
-            span = Span(self, said.trace_id, self._entropy(8).hex(), said.span_id, sampled=sampled)
+            span = Span(self, said.trace_id, ids[32:], said.span_id, sampled=sampled)
             span.state = said.state
         if span.recorded:
             span.name, span.kind = method, "server"
             span.attributes["http.request.method"] = method
         return span
 
+    def _samples(self) -> bool:
+        """Decide of a trace that begins: not by its id, which its sender may have chosen."""
+        return int.from_bytes(self._entropy(7)) < self._share * (1 << 56)
+
     def root(self, name: str, kind: Kind = "internal") -> Span:
         """Make a span that begins a trace."""
+        return self._begin(name, kind, sampled=self.exporter is not None and self._samples())
+
+    def linked_to(self, others: Sequence[Span], name: str) -> Span:
+        """Make a span that begins a trace, for work that is done for recorded others: they and it are linked."""
+        span = self._begin(name, "internal", sampled=True)
+        span.link(others)
+        for other in others:
+            other.link([span])
+        return span
+
+    def _begin(self, name: str, kind: Kind, *, sampled: bool) -> Span:
         ids = self._entropy(24).hex()
-        span = Span(self, ids[:32], ids[32:], None, sampled=self._samples())
+        span = Span(self, ids[:32], ids[32:], None, sampled=sampled)
         if span.recorded:
             span.name, span.kind = name, kind
         return span
-
-    def _samples(self) -> bool:
-        # Not by the trace's id, which the sender may have chosen.
-        return self.exporter is not None and random() < self._share  # noqa: S311 - no secret
 
     def child_of(self, parent: Span, name: str, kind: Kind) -> Span:
         """Make a span for a part of the work of a recorded one."""
@@ -211,27 +227,10 @@ class Tracer:
         span.name, span.kind, span.state = name, kind, parent.state
         return span
 
-    def linked_to(self, others: Sequence[Span], name: str) -> Span:
-        """Make a span of a trace of its own, for work that is done for several others; they and it are linked."""
-        ids = self._entropy(24).hex()
-        span = Span(self, ids[:32], ids[32:], None, sampled=True)
-        span.name = name
-        span.link(others)
-        for other in others:
-            if other.recorded:
-                other.link([span])
-        return span
-
     def end(self, span: Span) -> None:
-        """Hand a span on that has ended."""
+        """Hand on a span that has ended."""
         if self.exporter is not None:
             self.exporter.take(span)
-
-
-def parse_fields(fields: Sequence[tuple[bytes, bytes]]) -> TraceContext | None:
-    """Read what the header fields of a request say of its trace."""
-    found = [value for name, value in fields if name == _TRACEPARENT]
-    return parse(found, [value for name, value in fields if name == _TRACESTATE]) if found else None
 
 
 class _Nothing:
@@ -248,8 +247,16 @@ _NOTHING = _Nothing()
 
 
 def current_span() -> Span | None:
-    """Return the span that the current task works for: its `trace_id` and `span_id` are hexadecimal. None: no request."""
+    """Return the span that the current task works for: None if it works for no request."""
     return _current.get()
+
+
+def name_by_route(method: str, rule: str) -> None:
+    """Name the span of the current request by its route, which is one of a few, as its path is not."""
+    span = _current.get()
+    if span is not None and span.recorded:
+        span.name = f"{method} {rule}"
+        span.attributes["http.route"] = rule
 
 
 def child(name: str, kind: Kind = "internal") -> Span | _Nothing:
@@ -258,7 +265,7 @@ def child(name: str, kind: Kind = "internal") -> Span | _Nothing:
     return span.tracer.child_of(span, name, kind) if span is not None and span.recorded else _NOTHING
 
 
-def linked(name: str, others: Sequence[Span]) -> Span | _Nothing:
+def linked(name: str, others: Iterable[Span | None]) -> Span | _Nothing:
     """Return a span for work that is done for `others` together, to be entered; as with `child` it may be None."""
-    recorded = [other for other in others if other.recorded]
+    recorded = [other for other in others if other is not None and other.recorded]
     return recorded[0].tracer.linked_to(recorded, name) if recorded else _NOTHING

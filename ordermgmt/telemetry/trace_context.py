@@ -1,7 +1,7 @@
 """What requests say of the trace that they are part of: the headers of W3C Trace Context, read and written.
 
-Version 00 is written (https://www.w3.org/TR/trace-context/, sections 3.2 and 3.3). What cannot be read is nothing: whoever
-reads it begins a new trace, and no request fails for it.
+Version 00 is written (https://www.w3.org/TR/trace-context/, sections 3.2 and 3.3). What cannot be read is nothing:
+whoever reads it begins a new trace, and no request fails for it.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ MAX_MEMBERS = 32
 SAMPLED = 0x01
 
 _TRACEPARENT = re.compile(
-    rb"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.DOTALL
+    r"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.DOTALL
 )
-_KEY = rb"(?:[a-z][a-z0-9_*/-]{0,255}|[a-z0-9][a-z0-9_*/-]{0,240}@[a-z][a-z0-9_*/-]{0,13})"
-_MEMBER = re.compile(_KEY + rb"=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e]")
+_KEY = r"(?:[a-z][a-z0-9_*/-]{0,255}|[a-z0-9][a-z0-9_*/-]{0,240}@[a-z][a-z0-9_*/-]{0,13})"
+_MEMBER = re.compile(_KEY + r"=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e]")
 
 
 class TraceContext(NamedTuple):
@@ -46,24 +46,23 @@ def parse(traceparents: Sequence[bytes], tracestates: Sequence[bytes] = ()) -> T
     """
     if len(traceparents) != 1:
         return None
-    found = _TRACEPARENT.fullmatch(traceparents[0])
-    if found is None or (found[1] == b"00" and found[5] is not None):
+    found = _TRACEPARENT.fullmatch(traceparents[0].decode("latin-1"))
+    if found is None or (found[1] == "00" and found[5] is not None):
         return None
     sampled = bool(int(found[4], 16) & SAMPLED)
-    return TraceContext(found[2].decode(), found[3].decode(), sampled, _parse_state(tracestates))
+    return TraceContext(found[2], found[3], sampled, _parse_state(tracestates) if tracestates else "")
 
 
 def _parse_state(values: Sequence[bytes]) -> str:
-    members = [member for value in values for part in value.split(b",") if (member := part.strip(b" \t"))]
+    text = ",".join([value.decode("latin-1") for value in values])
+    members = [member for part in text.split(",") if (member := part.strip(" \t"))]
     if not 0 < len(members) <= MAX_MEMBERS or not all(map(_MEMBER.fullmatch, members)):
         return ""
-    state = b",".join(members)
-    return state.decode() if len(state) <= MAX_STATE else ""
+    state = ",".join(members)
+    return state if len(state) <= MAX_STATE else ""
 
 
-def render(context: TraceContext) -> list[tuple[str, str]]:
-    """Return the header fields that say it; no flag but `sampled` is known, so none is sent."""
-    fields = [(TRACEPARENT, f"00-{context.trace_id}-{context.span_id}-{'01' if context.sampled else '00'}")]
-    if context.state:
-        fields.append((TRACESTATE, context.state))
-    return fields
+def render(trace_id: str, span_id: str, state: str, *, sampled: bool) -> list[tuple[str, str]]:
+    """Return the header fields of a request of this span; no flag but `sampled` is known, so no other is sent."""
+    parent = (TRACEPARENT, f"00-{trace_id}-{span_id}-{'01' if sampled else '00'}")
+    return [parent, (TRACESTATE, state)] if state else [parent]

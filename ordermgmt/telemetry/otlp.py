@@ -51,7 +51,7 @@ class Collector:
 
     def close(self) -> None:
         """End what is under way."""
-        self._exporter.shutdown()
+        self._exporter.shutdown()  # type: ignore[no-untyped-call]
 
 
 class _Direct(requests.Session):
@@ -102,11 +102,11 @@ def _context(trace_id: str, span_id: str, *, remote: bool = False) -> SpanContex
 
 
 def _check(endpoint: str) -> None:
+    msg = "telemetry.otlp_endpoint: not a URL such as http://127.0.0.1:4318/v1/traces"
     try:
         parts = urlsplit(endpoint)
-        good = parts.scheme in {"http", "https"} and parts.hostname and (parts.port is None or parts.port > 0)
+        named = parts.scheme in {"http", "https"} and parts.hostname and (parts.port is None or parts.port > 0)
     except ValueError:
-        good = False
-    if not good or parts.username is not None or parts.password is not None or parts.query or parts.fragment:
-        msg = "telemetry.otlp_endpoint: not a URL such as http://127.0.0.1:4318/v1/traces"
+        raise StartError(msg) from None  # it may quote what it could not read
+    if not named or parts.username is not None or parts.query or parts.fragment:
         raise StartError(msg)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
 from ordermgmt.net.outbound import Response
-from ordermgmt.telemetry.trace import Link, Span
+from ordermgmt.telemetry import exporting
+from ordermgmt.telemetry.exporting import ExportQueue
+from ordermgmt.telemetry.trace import Exporter, Link, Span
 from ordermgmt.testing.faults import delay
 from ordermgmt.testing.harness import RunningSystem, running_system
 from ordermgmt.testing.memory import MemoryNetwork
@@ -171,6 +175,25 @@ async def test_nothing_secret_is_told(tmp_path: Path, autojump_clock: trio.abc.C
     assert token not in told
     assert "eyJ" not in told
     assert "978-1617295959" not in told
+
+
+async def test_a_collector_that_takes_nothing_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.abc.Clock
+) -> None:
+    """Its queue is full, and never gets empty."""
+    monkeypatch.setattr(exporting, "MAX_WAITING", 3)
+
+    @asynccontextmanager
+    async def full(service: str, *_: object) -> AsyncIterator[Exporter]:
+        yield ExportQueue(service, lambda _: "down")
+
+    async with running_system(tmp_path, exporters=full) as system:
+        token = await system.token("admin-app")
+        for number in range(3):
+            assert (await create(system, token, f"o{number}")).status == 201
+        figures = await (await system.admin_client()).request("GET", "/metrics")
+    dropped = re.findall(r'spans_dropped_total{service="order",why="queue-full"} (.*)', figures.content.decode())
+    assert float(*dropped) > 10
 
 
 async def test_without_an_exporter_a_trace_goes_on_all_the_same(tmp_path: Path, autojump_clock: trio.abc.Clock) -> None:

@@ -208,8 +208,8 @@ class TelemetryConfig(Section, frozen=True):
     """URL of an OpenTelemetry collector that takes traces by OTLP over HTTP. Empty: none are recorded."""
     otlp_ca_file: str = ""
     """PEM file of the CAs that may certify that collector. Empty: those that its client brings along."""
-    traces_share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 1.0
-    """Share of the requests from outside whose traces are recorded: 1 is all of them."""
+    traces_per_second: Annotated[float, msgspec.Meta(ge=0)] = 10.0
+    """Traces that a service begins to record in a second at most; what more requests there are, is not recorded."""
 
 
 class Config(Section, frozen=True):

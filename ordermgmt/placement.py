@@ -102,7 +102,7 @@ async def run_service(
             callers=service.callers,
             drain=drain,
             data=data_folder(config, guide=assignment.guide),
-            tracer=Tracer(runtime.entropy, runtime.clock, exporter, share=config.telemetry.traces_share),
+            tracer=Tracer(runtime.entropy, runtime.clock, exporter, rate=config.telemetry.traces_per_second),
             readiness=probes.checks,
             meters=probes.meters,
             demo=assignment.demo,

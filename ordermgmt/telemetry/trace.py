@@ -166,14 +166,17 @@ BeginSpan = Callable[[str, Sequence[tuple[bytes, bytes]]], Span]
 class Tracer:
     """Makes the spans of one service. Without an `exporter` none is recorded, but requests have ids all the same.
 
-    Of the traces that begin here, a `share` from 0 to 1 is recorded.
+    Of the traces that begin here, at most `rate` are recorded in a second, and as many at once (one, if it is lower).
     """
 
-    def __init__(self, entropy: Entropy, clock: Clock, exporter: Exporter | None = None, *, share: float = 1.0) -> None:
+    def __init__(self, entropy: Entropy, clock: Clock, exporter: Exporter | None = None, *, rate: float = 10.0) -> None:
         self.clock = clock
         self.exporter = exporter
         self._entropy = entropy
-        self._share = share
+        self._rate = rate
+        self._most = max(rate, 1.0) if rate else 0.0
+        self._left = self._most
+        self._counted_at = 0.0
 
     def serve(self, method: str, fields: Sequence[tuple[bytes, bytes]]) -> Span:
         """Make the span of a request of another service, which says whether it is recorded."""
@@ -199,8 +202,14 @@ class Tracer:
         return span
 
     def _samples(self) -> bool:
-        """Decide of a trace that begins: not by its id, which its sender may have chosen."""
-        return int.from_bytes(self._entropy(7)) < self._share * (1 << 56)
+        """Decide of a trace that begins, by what is left: not by its id, which its sender may have chosen."""
+        now = trio.current_time()
+        self._left = min(self._left + (now - self._counted_at) * self._rate, self._most)
+        self._counted_at = now
+        if self._left < 1.0:
+            return False
+        self._left -= 1.0
+        return True
 
     def root(self, name: str, kind: Kind = "internal") -> Span:
         """Make a span that begins a trace."""

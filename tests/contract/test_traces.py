@@ -12,6 +12,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from ordermgmt.config import Config, TelemetryConfig
 from ordermgmt.net.outbound import Response
 from ordermgmt.telemetry import exporting
 from ordermgmt.telemetry.exporting import ExportQueue
@@ -22,6 +23,7 @@ from ordermgmt.testing.memory import MemoryNetwork
 from ordermgmt.testing.spans import SpanMemory
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+EVERYTHING = Config(telemetry=TelemetryConfig(traces_per_second=1000))
 PARENT_FIELD = ("traceparent", f"00-{TRACE}-{PARENT}-01")
 
 
@@ -33,7 +35,7 @@ def order(order_id: str) -> dict[str, Any]:
 async def recording(folder: Path) -> AsyncIterator[tuple[RunningSystem, SpanMemory, str]]:
     """Run a suite whose spans are kept, with a token that is good at the gateway."""
     memory = SpanMemory()
-    async with running_system(folder, exporters=memory.open) as system:
+    async with running_system(folder, config=EVERYTHING, exporters=memory.open) as system:
         token = await system.token("admin-app")
         await wait_all_tasks_blocked()
         memory.recorded.clear()

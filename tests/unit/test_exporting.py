@@ -30,7 +30,7 @@ class Receiver:
 
 
 def record(queue: ExportQueue, count: int) -> None:
-    tracer = Tracer(Random(1).randbytes, VirtualClock(), queue)  # noqa: S311 - repeats
+    tracer = Tracer(Random(1).randbytes, VirtualClock(), queue, rate=1e6)  # noqa: S311 - repeats
     for _ in range(count):
         with tracer.root("work"):
             pass

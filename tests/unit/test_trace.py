@@ -14,12 +14,13 @@ from ordermgmt.telemetry.trace import MAX_LINKS, Link, Span, Tracer, child, curr
 from ordermgmt.testing.clocks import START, VirtualClock
 from ordermgmt.testing.spans import SpanMemory
 
+MANY = 1e6
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 
 
-def tracer(memory: SpanMemory | None = None, *, share: float = 1.0) -> Tracer:
+def tracer(memory: SpanMemory | None = None, *, rate: float = MANY) -> Tracer:
     exporter = memory.of("test") if memory is not None else None
-    return Tracer(Random(1).randbytes, VirtualClock(), exporter, share=share)  # noqa: S311 - repeats
+    return Tracer(Random(1).randbytes, VirtualClock(), exporter, rate=rate)  # noqa: S311 - repeats
 
 
 def fields(flags: str = "01", state: str = "") -> Sequence[tuple[bytes, bytes]]:
@@ -56,30 +57,42 @@ async def test_a_bad_header_begins_a_trace() -> None:
 
 
 @pytest.mark.parametrize(
-    ("public", "flags", "share", "recorded"),
+    ("public", "flags", "rate", "recorded"),
     [
         (False, "01", 0.0, True),
-        (False, "00", 1.0, False),
+        (False, "00", MANY, False),
         # Whoever is outside does not decide, neither way.
         (True, "01", 0.0, False),
-        (True, "00", 1.0, True),
+        (True, "00", MANY, True),
     ],
 )
 async def test_who_decides_whether_it_is_recorded(
     public: bool,  # noqa: FBT001 - columns of the table
     flags: str,
-    share: float,
+    rate: float,
     recorded: bool,  # noqa: FBT001
 ) -> None:
-    by = tracer(SpanMemory(), share=share)
+    by = tracer(SpanMemory(), rate=rate)
     span = (by.serve_public if public else by.serve)("GET", fields(flags))
     assert (span.trace_id, span.recorded, span.sampled) == (TRACE, recorded, recorded)
 
 
-async def test_a_share_is_recorded_whatever_id_is_chosen() -> None:
-    by = tracer(SpanMemory(), share=0.25)
-    recorded = sum(by.serve_public("GET", fields()).recorded for _ in range(1000))
-    assert 200 < recorded < 300
+@pytest.mark.parametrize(
+    ("rate", "at_once", "later"), [(0.0, 0, 0), (0.5, 1, 1), (2.5, 2, 2), (10.0, 10, 10), (MANY, 50, 50)]
+)
+async def test_so_many_are_recorded_in_a_second(
+    rate: float, at_once: int, later: int, autojump_clock: trio.abc.Clock
+) -> None:
+    by = tracer(SpanMemory(), rate=rate)
+
+    def recorded() -> int:
+        return sum(by.serve_public("GET", fields()).recorded for _ in range(50))
+
+    assert recorded() == at_once
+    await trio.sleep(0.001)
+    assert recorded() == (at_once if rate == MANY else 0)
+    await trio.sleep(2)
+    assert recorded() == later
 
 
 async def test_a_tree_with_its_times(autojump_clock: trio.abc.Clock) -> None:

@@ -179,6 +179,24 @@ async def test_nothing_secret_is_told(tmp_path: Path, autojump_clock: trio.abc.C
     assert "978-1617295959" not in told
 
 
+async def test_outside_nobody_decides_what_is_recorded_and_inside_it_is_decided_once(
+    tmp_path: Path, autojump_clock: trio.abc.Clock
+) -> None:
+    nothing = Config(telemetry=TelemetryConfig(traces_per_second=0))
+    memory = SpanMemory()
+    async with running_system(tmp_path, config=nothing, exporters=memory.open) as system:
+        token = await system.token("admin-app")
+        assert (await create(system, token, "o1", PARENT_FIELD)).status == 201
+        await wait_all_tasks_blocked()
+        assert memory.recorded == []
+        # The order service is for the gateway, which has decided.
+        token = await system.order_token("admin-app")
+        await system.request("order", "POST", "/order", token=token, json=order("o2"), headers=[PARENT_FIELD])
+        await wait_all_tasks_blocked()
+    assert {service for service, _ in memory.recorded} == {"order", "inventory"}
+    assert memory.one("order", "POST /order").parent_id == PARENT
+
+
 async def test_a_collector_that_takes_nothing_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.abc.Clock
 ) -> None:

@@ -113,10 +113,11 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
 class App(QuartTrio):
     """An application whose every error is one of ours, rendered in one place."""
 
-    async def preprocess_request(self, request_context: Any = None) -> Any:
+    async def preprocess_request(self, request_context: Any) -> Any:
         """Name the span before anybody can refuse the request."""
-        if request.url_rule is not None:
-            name_by_route(request.method, request.url_rule.rule)
+        asked = request_context.request
+        if asked.url_rule is not None:
+            name_by_route(asked.method, asked.url_rule.rule)
         return await super().preprocess_request(request_context)
 
     async def handle_user_exception(self, error: Any) -> Any:

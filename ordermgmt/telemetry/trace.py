@@ -10,6 +10,7 @@ a query or anything of a body.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import Literal, NamedTuple, Protocol, Self
@@ -43,6 +44,8 @@ MAX_LINKS = 128
 Kind = Literal["server", "client", "internal"]
 Attribute = str | int | float | bool
 
+_METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
+"""Others may be anything, and are told as one."""
 _TRACEPARENT = TRACEPARENT.encode()
 _TRACESTATE = TRACESTATE.encode()
 _current: ContextVar[Span | None] = ContextVar("_current", default=None)
@@ -197,8 +200,8 @@ class Tracer:
             span = Span(self, said.trace_id, ids[32:], said.span_id, sampled=sampled)
             span.state = said.state
         if span.recorded:
-            span.name, span.kind = method, "server"
-            span.attributes["http.request.method"] = method
+            span.name, span.kind = method if method in _METHODS else "_OTHER", "server"
+            span.attributes["http.request.method"] = span.name
         return span
 
     def _samples(self) -> bool:
@@ -242,17 +245,8 @@ class Tracer:
             self.exporter.take(span)
 
 
-class _Nothing:
-    """Stands for a span that nobody records: the current one stays what it is."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, *_: object) -> None:
-        return None
-
-
-_NOTHING = _Nothing()
+_NOTHING = nullcontext()
+"""Stands for a span that nobody records: the current one stays what it is."""
 
 
 def current_span() -> Span | None:
@@ -268,13 +262,13 @@ def name_by_route(method: str, rule: str) -> None:
         span.attributes["http.route"] = rule
 
 
-def child(name: str, kind: Kind = "internal") -> Span | _Nothing:
+def child(name: str, kind: Kind = "internal") -> Span | nullcontext[None]:
     """Return a span for a part of the current one's work, to be entered; entered, it is None if nobody records it."""
     span = _current.get()
     return span.tracer.child_of(span, name, kind) if span is not None and span.recorded else _NOTHING
 
 
-def linked(name: str, others: Iterable[Span | None]) -> Span | _Nothing:
+def linked(name: str, others: Iterable[Span | None]) -> Span | nullcontext[None]:
     """Return a span for work that is done for `others` together, to be entered; as with `child` it may be None."""
     recorded = [other for other in others if other is not None and other.recorded]
     return recorded[0].tracer.linked_to(recorded, name) if recorded else _NOTHING

@@ -134,6 +134,7 @@ def test_a_create_arrives_at_the_collector_as_one_trace(tmp_path: Path) -> None:
     assert all(0 < span.end_time_unix_nano - span.start_time_unix_nano < PATIENCE * 1e9 for _, span in spans)
 
 
+@pytest.mark.slow  # each service waits a second for it in its end
 def test_a_collector_that_never_answers_holds_nobody_up(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/v1/traces"

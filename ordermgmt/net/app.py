@@ -113,9 +113,9 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
 class App(QuartTrio):
     """An application whose every error is one of ours, rendered in one place."""
 
-    async def preprocess_request(self, request_context: Any) -> Any:
+    async def preprocess_request(self, request_context: Any = None) -> Any:
         """Name the span before anybody can refuse the request."""
-        asked = request_context.request
+        asked = request if request_context is None else request_context.request
         if asked.url_rule is not None:
             name_by_route(asked.method, asked.url_rule.rule)
         return await super().preprocess_request(request_context)

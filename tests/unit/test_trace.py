@@ -133,6 +133,7 @@ async def test_a_cancelled_span_is_marked(autojump_clock: trio.abc.Clock) -> Non
         with tracer(memory).root("work"), child("part"):
             async with trio.open_nursery() as nursery:  # wraps what it raises into a group
                 nursery.start_soon(trio.sleep, 9)
+                nursery.start_soon(trio.sleep_forever)
     for name in ("work", "part"):
         span = memory.one("test", name)
         assert (span.outcome, span.error, span.seconds) == ("cancelled", "cancelled", 1.0)

@@ -16,7 +16,7 @@ ARGS ?=
 # Options of pytest: make test TESTS="tests/unit -k tokens"
 TESTS ?=
 
-.PHONY: setup run demo guide test test-postgres bench bench-calls bench-tokens bench-orders bench-sts profile crash-test lint style types format lock clean mutation stateful npm conformance dist test-browser screenshots
+.PHONY: setup run demo guide test test-postgres bench trace bench-calls bench-tokens bench-orders bench-sts profile crash-test lint style types format lock clean mutation stateful npm conformance dist test-browser screenshots
 
 setup: $(VENV)/.dev  ## everything for work on the project
 
@@ -86,6 +86,9 @@ PROFILE ?= create
 profile: $(VENV)/.dev $(VENV)-bench/.bench  ## where the time of one service goes, as a flame graph
 	$(BIN)/python -m benchmarks.profile $(PROFILE)
 
+trace: $(VENV)/.dev  ## the way of a create through all services, with the time of each hop
+	@$(BIN)/python -m benchmarks.trace
+
 bench-calls: $(VENV)/.dev  ## function calls per request, which no other work of the machine changes
 	$(BIN)/python -m benchmarks.calls
 
@@ -142,8 +145,8 @@ dist: $(VENV)/.dev  ## the wheel, and an executable archive for each service and
 
 lock:  ## requirements/*.txt from pyproject.toml (needs uv)
 	$(COMPILE) --group build --output-file requirements/run.txt
-	$(COMPILE) --extra postgres --constraints requirements/run.txt --output-file requirements/dist.txt
-	$(COMPILE) --extra postgres --group build --group dist --group test --group lint \
+	$(COMPILE) --extra otel --extra postgres --constraints requirements/run.txt --output-file requirements/dist.txt
+	$(COMPILE) --extra otel --extra postgres --group build --group dist --group test --group lint \
 		--constraints requirements/run.txt --constraints requirements/dist.txt --output-file requirements/dev.txt
 	uv pip compile --no-config --quiet --universal --python-version 3.11 --generate-hashes \
 		--custom-compile-command "make lock" $(LOCK) --group bench --output-file requirements/bench.txt

@@ -25,6 +25,7 @@ __all__ = [
     "OrderConfig",
     "StsConfig",
     "SuiteConfig",
+    "TelemetryConfig",
     "load_config",
 ]
 
@@ -200,6 +201,17 @@ class GatewayConfig(Section, frozen=True):
     """What the gateway asks for in the name of its users: who may less gets less."""
 
 
+class TelemetryConfig(Section, frozen=True):
+    """Where traces of requests go."""
+
+    otlp_endpoint: str = ""
+    """URL of an OpenTelemetry collector that takes traces by OTLP over HTTP. Empty: none are recorded."""
+    otlp_ca_file: str = ""
+    """PEM file of the CAs that may certify that collector. Empty: those that its client brings along."""
+    traces_per_second: Annotated[float, msgspec.Meta(ge=0)] = 10.0
+    """Traces that a service begins to record in a second at most; what more requests there are, is not recorded."""
+
+
 class Config(Section, frozen=True):
     """The whole configuration."""
 
@@ -210,6 +222,7 @@ class Config(Section, frozen=True):
     order: OrderConfig = OrderConfig()
     inventory: InventoryConfig = InventoryConfig()
     gateway: GatewayConfig = GatewayConfig()
+    telemetry: TelemetryConfig = TelemetryConfig()
 
 
 def load_config(path: Path | None, environment: Mapping[str, str]) -> Config:

@@ -20,6 +20,7 @@ from ordermgmt.security.tls import load_credential
 from ordermgmt.supervision.bells import Bells
 from ordermgmt.supervision.child import Run
 from ordermgmt.supervision.health import Board, Probes
+from ordermgmt.telemetry.trace import Tracer
 
 __all__ = [
     "Assignment",
@@ -97,24 +98,28 @@ async def run_service(
     heard = bells.certificates.rings  # before the files are read: a ring meanwhile is not lost
     suite = config.suite
     credentials = Credentials(partial(load_credential, Path(suite.certs), service.name, suite.trust_domain))
-    context = ServiceContext(
-        name=service.name,
-        config=config,
-        runtime=runtime,
-        bindings=bindings,
-        endpoints=reachable(resolve_endpoints(config, addresses), service.calls, watches=service.watches),
-        credentials=credentials,
-        callers=service.callers,
-        drain=drain,
-        data=data_folder(config, guide=assignment.guide),
-        readiness=probes.checks,
-        meters=probes.meters,
-        demo=assignment.demo,
-        guide=assignment.guide,
-        bells=bells,
-        workers=assignment.workers,
-    )
-    async with trio.open_nursery() as nursery:
+    async with (
+        runtime.open_exporter(service.name, config.telemetry, runtime.threads) as exporter,
+        trio.open_nursery() as nursery,
+    ):
+        context = ServiceContext(
+            name=service.name,
+            config=config,
+            runtime=runtime,
+            bindings=bindings,
+            endpoints=reachable(resolve_endpoints(config, addresses), service.calls, watches=service.watches),
+            credentials=credentials,
+            callers=service.callers,
+            drain=drain,
+            data=data_folder(config, guide=assignment.guide),
+            tracer=Tracer(runtime.entropy, runtime.clock, exporter, rate=config.telemetry.traces_per_second),
+            readiness=probes.checks,
+            meters=probes.meters,
+            demo=assignment.demo,
+            guide=assignment.guide,
+            bells=bells,
+            workers=assignment.workers,
+        )
         nursery.start_soon(credentials.keep_fresh, bells.certificates, heard, runtime.threads)
         await service.run(context, task_status=task_status)
         nursery.cancel_scope.cancel()

@@ -12,7 +12,7 @@ from pathlib import Path
 import trio
 
 from ordermgmt.clock import Clock
-from ordermgmt.config import Config
+from ordermgmt.config import Config, TelemetryConfig
 from ordermgmt.ids import Entropy
 from ordermgmt.net import Address, Binding, Network
 from ordermgmt.net.limits import Limits
@@ -23,10 +23,15 @@ from ordermgmt.security.tls import client_tls, server_context
 from ordermgmt.storage import Location, locate
 from ordermgmt.supervision.bells import Bells
 from ordermgmt.telemetry.edges import Edges
+from ordermgmt.telemetry.exporting import open_exporter
 from ordermgmt.telemetry.metrics import Figure, Meter
+from ordermgmt.telemetry.trace import Exporter, Tracer
 from ordermgmt.threads import Threads
 
-__all__ = ["Endpoints", "Runtime", "ServiceContext"]
+__all__ = ["Endpoints", "OpenExporter", "Runtime", "ServiceContext"]
+
+OpenExporter = Callable[[str, TelemetryConfig, Threads], AbstractAsyncContextManager[Exporter | None]]
+"""Opens what takes the spans of a service, by its name; leaving the block closes it. Raises StartError."""
 
 SHARED_LIFETIME = 60.0
 """Seconds of a connection to one of several workers: after a minute, one that was started anew has its share of them.
@@ -41,6 +46,7 @@ class Runtime:
     network: Network
     threads: Threads
     entropy: Entropy
+    open_exporter: OpenExporter = open_exporter
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +88,7 @@ class ServiceContext:
     callers: Mapping[str, frozenset[str]]
     drain: trio.Event
     data: Path
+    tracer: Tracer
     readiness: MutableMapping[str, Callable[[], Awaitable[str | None]]] = field(default_factory=dict)
     meters: MutableMapping[str, Meter] = field(default_factory=dict)
     edges: Edges = field(default_factory=Edges)
@@ -95,7 +102,8 @@ class ServiceContext:
 
         async def figures() -> Sequence[Figure]:
             own = [figure for meter in meters for figure in await meter()]
-            return [*own, *self.edges.figures()]
+            exporter = self.tracer.exporter
+            return [*own, *self.edges.figures(), *(exporter.figures() if exporter is not None else ())]
 
         self.meters[self.name] = figures
 
@@ -110,8 +118,9 @@ class ServiceContext:
         clock = self.runtime.clock
         tls = self.credentials.derive(lambda credential: client_tls(credential, expected=service, clock=clock))
         observe = self.edges.to(service, what)
+        network = self.runtime.network
         return open_suite_client(
-            self.runtime.network, addresses, tls=tls, limit=limit, observe=observe, patience=patience
+            network, addresses, tls=tls, limit=limit, observe=observe, patience=patience, name=service
         )
 
     def listener_tls(

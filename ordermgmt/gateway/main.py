@@ -24,6 +24,7 @@ from ordermgmt.inventory.contract import READ_INVENTORY
 from ordermgmt.net.measured import measured
 from ordermgmt.net.outbound import HttpClient, open_client
 from ordermgmt.net.server import serve
+from ordermgmt.net.traced import traced
 from ordermgmt.order.contract import AUDIENCE as ORDER
 from ordermgmt.runtime import Runtime, ServiceContext
 from ordermgmt.security import tokens
@@ -95,7 +96,7 @@ async def run(context: ServiceContext, *, task_status: trio.TaskStatus[None] = t
         watch = await _open_watch(context, inventory, stack)
         app = create_app(forwarder, portal, watch, guard)
         await serve(
-            measured(app, context.edges.from_clients()),
+            traced(measured(app, context.edges.from_clients()), context.tracer.serve_public),
             context.bindings["listen"].open_listener(),
             drain=context.drain,
             tls=context.listener_tls(alpn=("h2", "http/1.1")),

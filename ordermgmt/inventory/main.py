@@ -13,6 +13,7 @@ from ordermgmt.inventory.app import MAX_BODY, create_app
 from ordermgmt.inventory.contract import AUDIENCE, MANAGE_INVENTORY
 from ordermgmt.inventory.operations import Inventory
 from ordermgmt.net.server import serve
+from ordermgmt.net.traced import traced
 from ordermgmt.runtime import Runtime, ServiceContext
 from ordermgmt.security.guard import Guard, Require
 from ordermgmt.security.jwks import KEYS, JwksClient, fetch_over, jwks_meter
@@ -60,7 +61,7 @@ async def run(  # noqa: ASYNC128 - `serve` says started
         context.measured_by(inventory.figures, jwks_meter([keys]))
         try:
             await serve(
-                app,
+                traced(app, context.tracer.serve),
                 context.bindings["listen"].open_listener(),
                 drain=context.drain,
                 tls=context.listener_tls(client_certificates=True),

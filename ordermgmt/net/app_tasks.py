@@ -69,6 +69,11 @@ class Inbox:
         self._changed = trio.Event()
         self._waiting: trio.CancelScope | None = None
 
+    @property
+    def gone(self) -> bool:
+        """Whether the client is gone."""
+        return self._gone
+
     def when_gone(self, scope: trio.CancelScope) -> None:
         """Cancel `scope` when the client is gone, or at once if it is."""
         self._waiting = scope

@@ -19,6 +19,7 @@ from ordermgmt.net.persistent import open_persistent
 from ordermgmt.net.pools import open_pools
 from ordermgmt.net.tls_seam import ClientTls
 from ordermgmt.telemetry.edges import Observe, Outcome, outcome_of
+from ordermgmt.telemetry.trace import child, current_span
 
 __all__ = [
     "Busy",
@@ -40,7 +41,10 @@ AVOID_FOR = 5.0
 
 
 class HttpClient:
-    """Requests to one service that listens at one or more addresses. Made by `open_client`, `open_suite_client`."""
+    """Requests to one service that listens at one or more addresses. Made by `open_client`, `open_suite_client`.
+
+    With a `name`, the service is one of ours: it is told the trace of a request.
+    """
 
     def __init__(
         self,
@@ -49,9 +53,11 @@ class HttpClient:
         limit: int,
         observe: Observe | None,
         patience: float = inf,
+        name: str | None = None,
     ) -> None:
         self._transport = transport
         self._observe = observe
+        self._name = name
         self._addresses = list(addresses)
         self._avoid_until = dict.fromkeys(self._addresses, -inf)
         self._turn = 0
@@ -76,18 +82,24 @@ class HttpClient:
         Raises Unreachable if it surely never left, which is Busy for want of a place, Interrupted if it may have left,
         TooLong for a longer answer.
         """
-        message = Message(method, target, list(headers), content, MAX_ANSWER if max_answer is None else max_answer)
 
         def send(address: Address) -> Awaitable[Response]:
             return self._transport.exchange(address, message)
 
-        with self._watched() as answered:
+        with self._watched(method) as answered:
+            limit = MAX_ANSWER if max_answer is None else max_answer
+            message = Message(method, target, self._tell_trace(headers), content, limit)
             response = await self._twice(send, repeatable=repeatable)
             answered(response.status)
         return response
 
+    def _tell_trace(self, headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Add of which trace a request is part, for services of ours: it is no business of others."""
+        span = current_span() if self._name is not None else None
+        return list(headers) if span is None else [*headers, *span.headers]
+
     @contextmanager
-    def _watched(self) -> Iterator[Callable[[int], None]]:
+    def _watched(self, method: str) -> Iterator[Callable[[int], None]]:
         """Have what is told of requests learn of one: how long until the status was given here, or it had failed."""
         start = trio.current_time()
         outcome: Outcome | None = "cancelled"
@@ -98,14 +110,23 @@ class HttpClient:
             if self._observe is not None:
                 self._observe(trio.current_time() - start, how)
 
-        try:
-            yield lambda status: tell(outcome_of(status))
-        except (Unreachable, Interrupted):
-            outcome = outcome and "failed"
-            raise
-        finally:
-            if outcome is not None:
-                tell(outcome)
+        def answered(status: int) -> None:
+            tell(outcome_of(status))
+            if span is not None:
+                span.answered(status)
+
+        with child(method if self._name is None else f"{method} {self._name}", "client") as span:
+            if span is not None:
+                to = self._addresses[0].host if self._name is None else self._name
+                span.attributes |= {"http.request.method": method, "server.address": to}
+            try:
+                yield answered
+            except (Unreachable, Interrupted):
+                outcome = outcome and "failed"
+                raise
+            finally:
+                if outcome is not None:
+                    tell(outcome)
 
     async def _twice(self, send: Callable[[Address], Awaitable[Response]], *, repeatable: bool) -> Response:
         await self._take_place()
@@ -130,12 +151,12 @@ class HttpClient:
         Lines of at most `limit` bytes, without their ends, and only those of a 200. There is no time limit here. Raises
         Unreachable, Interrupted, TooLong for a longer line, and what `take` raises; then the connection is closed.
         """
-        message = Message("GET", target, list(headers), b"", limit)
 
         def send(address: Address) -> Awaitable[int]:
             return self._transport.follow(address, message, answered, take)
 
-        with self._watched() as answered:
+        with self._watched("GET") as answered:
+            message = Message("GET", target, self._tell_trace(headers), b"", limit)
             await self._take_place()
             try:
                 return await self._try_addresses(send)
@@ -200,10 +221,14 @@ async def open_suite_client(
     limit: int = 128,
     observe: Observe | None = None,
     patience: float = inf,
+    name: str | None = None,
 ) -> AsyncIterator[HttpClient]:
-    """Open a client for a service of this suite, which a request costs a third of one to others. See `open_client`."""
+    """Open a client for a service of this suite, which a request costs a third of one to others. See `open_client`.
+
+    With its `name` it is told of which trace a request is part.
+    """
     async with open_persistent(network, _asked(tls), limit) as persistent:
-        yield HttpClient(persistent, addresses, limit, observe, patience)
+        yield HttpClient(persistent, addresses, limit, observe, patience, name)
 
 
 def _asked(tls: ClientTls | Callable[[], ClientTls] | None) -> Callable[[], ClientTls | None]:

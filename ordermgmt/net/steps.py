@@ -1,6 +1,7 @@
 """How long the steps of one request took, gathered on the way and told in a Server-Timing header (W3C Server Timing).
 
-Whoever answers begins with `gather`; whatever runs for it, also in tasks that it starts, adds steps with `step`.
+Whoever answers begins with `gather`; whatever runs for it, also in tasks that it starts, adds steps with `step`. A step
+is a span of the trace, too.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from contextvars import ContextVar
 from typing import NamedTuple
 
 import trio
+
+from ordermgmt.telemetry.trace import child
 
 __all__ = ["HEADER", "MAX_STEPS", "Step", "gather", "parse_steps", "render_steps", "step"]
 
@@ -44,11 +47,13 @@ def step(name: str) -> Iterator[None]:
     """Add a step, also one that fails, for whoever gathers; nothing if nobody does."""
     steps = _gathered.get()
     if steps is None:
-        yield
+        with child(name):
+            yield
         return
     begun = trio.current_time()
     try:
-        yield
+        with child(name):
+            yield
     finally:
         if len(steps) < MAX_STEPS:
             steps.append(Step(name, trio.current_time() - begun))

@@ -14,6 +14,7 @@ from ordermgmt.clock import Clock
 from ordermgmt.errors import Error, Internal, OutcomeUnknown, Unavailable
 from ordermgmt.inventory.contract import MAX_ACKNOWLEDGED, MAX_BATCH_LINES, MAX_OPERATIONS, Operation, Outcome
 from ordermgmt.telemetry.logs import get_logger
+from ordermgmt.telemetry.trace import Span, current_span, linked
 
 __all__ = ["Dispatcher", "StockKeeper"]
 
@@ -43,6 +44,7 @@ class StockKeeper(Protocol):
 class _Waiting:
     operation: Operation
     claimed_at: float
+    span: Span | None = field(default_factory=current_span)
     answered: trio.Event = field(default_factory=trio.Event)
     answer: Outcome | Error = field(default_factory=lambda: OutcomeUnknown("outcome-unknown"))
 
@@ -166,8 +168,12 @@ class Dispatcher:
         self.hops += 1
         self.sent += len(operations)
         try:
-            with trio.fail_after(self._timeout):
-                outcomes = await self._stock.apply_all(operations, acknowledged, sent_at=claimed_at)
+            # For all of them: not a part of any one.
+            with linked("batch", [waiting.span for waiting in batch]) as span:
+                if span is not None:
+                    span.attributes["ordermgmt.operations"] = len(operations)
+                with trio.fail_after(self._timeout):
+                    outcomes = await self._stock.apply_all(operations, acknowledged, sent_at=claimed_at)
         except trio.TooSlowError:
             return OutcomeUnknown("outcome-unknown", "the inventory service did not answer in time")
         except (Unavailable, OutcomeUnknown, Internal) as error:

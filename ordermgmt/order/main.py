@@ -19,6 +19,7 @@ from ordermgmt.inventory.contract import CHANGE_INVENTORY
 from ordermgmt.net import ClientTls
 from ordermgmt.net.outbound import HttpClient, open_client
 from ordermgmt.net.server import serve
+from ordermgmt.net.traced import traced
 from ordermgmt.order.app import create_app
 from ordermgmt.order.contract import ADD_ORDER, AUDIENCE, CANCEL_ORDER, UPDATE_ORDER
 from ordermgmt.order.hold import open_hops
@@ -96,8 +97,9 @@ async def run(context: ServiceContext, *, task_status: trio.TaskStatus[None] = t
             context.readiness[context.name] = orders.unready_reason
             context.measured_by(partial(_figures, orders, followed), jwks_meter(issuer.keys for issuer in trusted))
             await background.start(orders.run)
+            app = create_app(orders, Guard(Require(), verifier.verify, AUDIENCE), public_url=endpoints.order_url)
             await serve(
-                create_app(orders, Guard(Require(), verifier.verify, AUDIENCE), public_url=endpoints.order_url),
+                traced(app, context.tracer.serve),
                 context.bindings["listen"].open_listener(),
                 drain=context.drain,
                 tls=context.listener_tls(),

@@ -16,6 +16,7 @@ from ordermgmt.storage.group import CommitFailedError, Connection, Group, Refuse
 from ordermgmt.storage.patience import FIRST_PAUSE, LONGEST_PAUSE, PATIENCE, Failure, Judge, one_line, unavailable
 from ordermgmt.storage.turns import Turns
 from ordermgmt.telemetry.logs import get_logger
+from ordermgmt.telemetry.trace import Span, current_span, linked
 from ordermgmt.threads import Threads
 
 __all__ = ["MAX_GROUP", "MAX_WAITING", "GroupCommit"]
@@ -35,6 +36,7 @@ class _Member:
         self.work = work
         self.task = trio.lowlevel.current_task()
         self.deadline = trio.current_time() + PATIENCE
+        self.span = current_span()
         self.result: Maybe[Any] | None = None
         self.raise_cancel: Callable[[], Any] | None = None
 
@@ -120,7 +122,11 @@ class GroupCommit:
                     await self._turns.take()
                 group = [self._waiting.popleft() for _ in range(min(MAX_GROUP, len(self._waiting)))]
                 try:
-                    outcomes = await self._run([member.work for member in group])
+                    with linked("commit", [member.span for member in group]) as span:
+                        outcomes = await self._run([member.work for member in group])
+                        if span is not None:
+                            span.attributes["ordermgmt.transactions"] = len(group)
+                            self._conclude(span, outcomes)
                 except BaseException:
                     self._put_back([member for member in group if member is not leader])
                     raise
@@ -148,6 +154,14 @@ class GroupCommit:
         except BaseException:
             pending.abandon()
             raise
+
+    def _conclude(self, span: Span, outcomes: Sequence[Maybe[Any]]) -> None:
+        """Say how a commit came out: it failed if the engine did, not if what a transaction saw made it refuse."""
+        span.conclude("ok", "")
+        for outcome in outcomes:
+            error = outcome.error if isinstance(outcome, Error) else None
+            if isinstance(error, CommitFailedError | RefusedInVainError) or (error and self._judge(error) is not None):
+                span.conclude("failed", type(error).__name__)
 
     def _settle(self, leader: _Member, group: Sequence[_Member], outcomes: Sequence[Maybe[Any]]) -> None:
         """Give each of the group its result, or another attempt."""

@@ -17,6 +17,7 @@ from ordermgmt.security.tls import Credential, client_tls
 from ordermgmt.sts.client import StsClient
 from ordermgmt.sts.contract import service_resource
 from ordermgmt.telemetry.logs import get_logger
+from ordermgmt.telemetry.trace import Span, current_span, linked
 
 __all__ = ["BoundClient", "BoundClients", "BoundToken"]
 
@@ -56,6 +57,7 @@ class BoundToken:
             return self._token
         attempt = self._attempt
         attempt.wanted.set()
+        attempt.span = attempt.span or current_span()
         await attempt.done.wait()
         if attempt.failure is not None:
             raise errors.Unavailable(attempt.failure.code, attempt.failure.detail) from attempt.failure
@@ -91,7 +93,7 @@ class BoundToken:
 
     async def _fetch(self) -> None:
         start = trio.current_time()
-        with trio.fail_after(FETCH_TIMEOUT):
+        with linked("fetch token", [self._attempt.span]), trio.fail_after(FETCH_TIMEOUT):
             issued = await self._sts.client_credentials(self._resource, self._scopes)
         self._token = issued.token
         self._usable_until = start + issued.expires_in - SPARE
@@ -99,11 +101,15 @@ class BoundToken:
 
 
 class _Attempt:
-    """The next fetch, or the one under way: `failure` is None only once it has brought a token."""
+    """The next fetch, or the one under way: `failure` is None only once it has brought a token.
+
+    `span` is that of the first one that waits for it.
+    """
 
     def __init__(self) -> None:
         self.wanted = trio.Event()
         self.done = trio.Event()
+        self.span: Span | None = None
         self.failure: errors.Error | None = errors.Unavailable("shutting-down")
 
 
@@ -187,13 +193,14 @@ class BoundClients:
         network = context.runtime.network
         async with (
             open_suite_client(
-                network, context.endpoints.sts_mtls, tls=side.sts, observe=context.edges.to("sts", "token")
+                network, context.endpoints.sts_mtls, tls=side.sts, observe=context.edges.to("sts", "token"), name="sts"
             ) as sts_http,
             open_suite_client(
                 network,
                 self._addresses,
                 tls=side.service,
                 observe=context.edges.to(self._audience, self._what),
+                name=self._audience,
             ) as http,
             trio.open_nursery() as nursery,
         ):

@@ -16,6 +16,7 @@ import trio
 from ordermgmt.config import StsConfig
 from ordermgmt.net.app import App
 from ordermgmt.net.server import serve
+from ordermgmt.net.traced import traced
 from ordermgmt.runtime import Runtime, ServiceContext
 from ordermgmt.security.key_file import open_key_file
 from ordermgmt.security.passwords import Passwords
@@ -179,7 +180,7 @@ async def _serve(
 ) -> None:
     """Serve one listener. Only the one that asks for certificates has peers."""
     await serve(
-        app,
+        traced(app, context.tracer.serve if client_certificates else context.tracer.serve_public),
         context.bindings[setting].open_listener(),
         drain=context.drain,
         tls=context.listener_tls(client_certificates=client_certificates),

@@ -18,13 +18,14 @@ from ordermgmt.net import Address, ClientTls, Network
 from ordermgmt.net.outbound import HttpClient, Response, open_client
 from ordermgmt.pki import files as pki
 from ordermgmt.placement import Part, in_this_process
-from ordermgmt.runtime import Runtime
+from ordermgmt.runtime import OpenExporter, Runtime
 from ordermgmt.security.keys import SigningKey
 from ordermgmt.security.tls import PublicTls, client_tls, load_credential
 from ordermgmt.storage import Location, locate
 from ordermgmt.sts.main import open_keys
 from ordermgmt.supervision.child import Run
 from ordermgmt.system import Suite, select, service_names
+from ordermgmt.telemetry.exporting import open_exporter
 from ordermgmt.testing.clocks import VirtualClock
 from ordermgmt.testing.memory import MemoryNetwork
 from ordermgmt.threads import InlineThreads
@@ -194,13 +195,14 @@ async def running_system(  # noqa: PLR0913 - each with a default
     skews: Mapping[str, float] | None = None,
     networks: Mapping[str, Network] | None = None,
     prepare: Callable[[Suite], None] = lambda _: None,
+    exporters: OpenExporter = open_exporter,
 ) -> AsyncIterator[RunningSystem]:
     """Run the suite inside the block, from certificates to drain, in `folder`.
 
     Run it under a MockClock. The block may end the suite itself by setting `stop`; leaving it does so otherwise.
     `skews` are seconds by which the wall clocks of services are wrong, `networks` what they connect through instead of
-    `network`. `prepare` sees the suite before it starts. Nothing is left when it returns, and what the suite raises is
-    raised.
+    `network`. `prepare` sees the suite before it starts, `exporters` take its spans. Nothing is left when it returns,
+    and what the suite raises is raised.
     """
     base = config or Config()
     suite_config: SuiteConfig = msgspec.structs.replace(
@@ -211,7 +213,8 @@ async def running_system(  # noqa: PLR0913 - each with a default
     )
     base = msgspec.structs.replace(base, suite=suite_config)
     clock = VirtualClock()
-    runtime = Runtime(clock, network or MemoryNetwork(), InlineThreads(), random.Random(seed).randbytes)  # noqa: S311
+    entropy = random.Random(seed).randbytes  # noqa: S311 - a run repeats from its seed
+    runtime = Runtime(clock, network or MemoryNetwork(), InlineThreads(), entropy, exporters)
     certs = Path(suite_config.certs)
     certs.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - nothing else runs yet
     pki.ensure(certs, service_names(), suite_config.names, suite_config.trust_domain, clock.now())

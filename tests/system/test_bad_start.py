@@ -35,6 +35,9 @@ CASES = {
     "missing file": Bad(("nowhere.toml", "No such file"), arguments=("--config", "nowhere.toml")),
     "unknown variable": Bad(("ORDERMGMT_ORDER_COLOUR",), changes={"ORDERMGMT_ORDER_COLOUR": "red"}),
     "variable of a wrong type": Bad(("ORDERMGMT_SUITE_DRAIN",), changes={"ORDERMGMT_SUITE_DRAIN": "long"}),
+    "not a collector": Bad(
+        ("telemetry.otlp_endpoint",), changes={"ORDERMGMT_TELEMETRY_OTLP_ENDPOINT": "http://me:secret@localhost"}
+    ),
     "not an address": Bad(("order.listen", "9090"), changes={"ORDERMGMT_ORDER_LISTEN": "9090"}),
     "keys without TLS": Bad(
         ("order.issuers[0].jwks_url", "http://localhost:9600/keys"),

@@ -48,11 +48,18 @@ class SuiteReadiness(msgspec.Struct, frozen=True):
     services: dict[str, ServiceReadiness]
 
 
-def create_admin_app(board: Board, probes: Probes, reports: Mapping[str, Report] | None = None) -> AdminApp:
+SUPERVISOR = "supervisor"
+"""Whose figures those of this process are: in one-process mode it is that of all services."""
+
+
+def create_admin_app(
+    board: Board, probes: Probes, reports: Mapping[str, Report] | None = None, process: Meter | None = None
+) -> AdminApp:
     """Make the ASGI app: GET and HEAD of /healthz, /readyz, /readyz/<service> and /metrics.
 
     A service without a check is ready when it runs. 200 means alive or ready, 503 not ready. Errors are problem
-    documents (RFC 9457). `reports` are other documents by their path; they have entity tags.
+    documents (RFC 9457). `reports` are other documents by their path; they have entity tags. `process` reads the
+    figures of this process.
     """
     reports = reports or {}
 
@@ -62,7 +69,7 @@ def create_admin_app(board: Board, probes: Probes, reports: Mapping[str, Report]
             if path in reports and method in {"GET", "HEAD"}:
                 await _report(scope, send, reports[path]())
             else:
-                answer = await _answer(method, path, board, probes, reports)
+                answer = await _answer(method, path, board, probes, reports, process)
                 await _respond(send, *answer, head=method == "HEAD")
         else:
             await _without_request(scope, receive, send)
@@ -70,7 +77,9 @@ def create_admin_app(board: Board, probes: Probes, reports: Mapping[str, Report]
     return app
 
 
-async def _answer(method: str, path: str, board: Board, probes: Probes, reports: Mapping[str, Report]) -> Answer:
+async def _answer(
+    method: str, path: str, board: Board, probes: Probes, reports: Mapping[str, Report], process: Meter | None
+) -> Answer:
     services = board.snapshot()
     service = path.removeprefix("/readyz/")
     if path not in {"/healthz", "/readyz", "/metrics", *reports} and (service == path or service not in services):
@@ -80,7 +89,9 @@ async def _answer(method: str, path: str, board: Board, probes: Probes, reports:
     if path == "/healthz":
         return HTTPStatus.OK, {"status": "alive"}
     if path == "/metrics":
-        return HTTPStatus.OK, metrics.render(await measure(services, probes.meters))
+        figures = await measure(services, probes.meters)
+        own = {} if process is None else {SUPERVISOR: await process()}
+        return HTTPStatus.OK, metrics.render({**own, **figures})
     if path == "/readyz":
         report = await assess(services, probes.checks)
         ready = all(one.reason is None for one in report.values())

@@ -36,6 +36,7 @@ from ordermgmt.supervision.child import Child
 from ordermgmt.supervision.health import Board, Probes
 from ordermgmt.supervision.policy import RestartPolicy
 from ordermgmt.supervision.tree import supervise
+from ordermgmt.telemetry.process import LoopWatch
 
 __all__ = ["SERVICES", "Service", "Suite", "data_folder", "select", "service_names"]
 
@@ -196,10 +197,11 @@ class Suite:
 
         `started()` means that all of them serve. Raises what `supervise` raises, and StartError.
         """
-        with use_folder(data_folder(self.config, guide=self.guide)):  # also while a service is down
-            await self._run(stop, task_status)
+        folder = use_folder(data_folder(self.config, guide=self.guide))  # also while a service is down
+        with folder, LoopWatch() as loop:
+            await self._run(stop, loop, task_status)
 
-    async def _run(self, stop: trio.Event, task_status: trio.TaskStatus[None]) -> None:
+    async def _run(self, stop: trio.Event, loop: LoopWatch, task_status: trio.TaskStatus[None]) -> None:
         children = [Child(service.name, self._place(self._part(service))) for service in self.services]
         ended = trio.Event()
         async with trio.open_nursery() as nursery, trio.open_nursery() as background:
@@ -207,7 +209,7 @@ class Suite:
             recorder = Recorder(self._subject(), self._runtime.clock, self._runtime.threads)
             await background.start(recorder.run)
             reports = {"/status": recorder.status, "/history": recorder.history}
-            admin_app = create_admin_app(self.board, self._probes, reports)
+            admin_app = create_admin_app(self.board, self._probes, reports, loop.figures)
             await nursery.start(
                 partial(
                     serve, admin_app, self._admin.open_listener(), drain=ended, limits=ADMIN_LIMITS, drain_timeout=1.0

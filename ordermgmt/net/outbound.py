@@ -19,6 +19,7 @@ from ordermgmt.net.persistent import open_persistent
 from ordermgmt.net.pools import open_pools
 from ordermgmt.net.tls_seam import ClientTls
 from ordermgmt.telemetry.edges import Observe, Outcome, outcome_of
+from ordermgmt.telemetry.requests import REQUEST_ID, current_request
 
 __all__ = ["HttpClient", "Interrupted", "Response", "TooLong", "Unreachable", "open_client", "open_suite_client"]
 
@@ -31,10 +32,22 @@ AVOID_FOR = 5.0
 
 
 class HttpClient:
-    """Requests to one service that listens at one or more addresses. Made by `open_client`, `open_suite_client`."""
+    """Requests to one service that listens at one or more addresses. Made by `open_client`, `open_suite_client`.
 
-    def __init__(self, transport: Transport, addresses: Sequence[Address], limit: int, observe: Observe | None) -> None:
+    One that `tells_id` sends along which request of ours it works for: to services of the suite only.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        addresses: Sequence[Address],
+        limit: int,
+        observe: Observe | None,
+        *,
+        tells_id: bool = False,
+    ) -> None:
         self._transport = transport
+        self._tells_id = tells_id
         self._observe = observe
         self._addresses = list(addresses)
         self._avoid_until = dict.fromkeys(self._addresses, -inf)
@@ -58,7 +71,11 @@ class HttpClient:
         (None: 8 MiB). There is no time limit here: use `trio.fail_after`.
         Raises Unreachable if it surely never left, Interrupted if it may have, TooLong for a longer answer.
         """
-        message = Message(method, target, list(headers), content, MAX_ANSWER if max_answer is None else max_answer)
+        fields = list(headers)
+        working = current_request()
+        if working is not None and self._tells_id:
+            fields.append((REQUEST_ID, working.id))
+        message = Message(method, target, fields, content, MAX_ANSWER if max_answer is None else max_answer)
 
         def send(address: Address) -> Awaitable[Response]:
             return self._transport.exchange(address, message)
@@ -167,7 +184,7 @@ async def open_suite_client(
 ) -> AsyncIterator[HttpClient]:
     """Open a client for a service of this suite, which a request costs a third of one to others. See `open_client`."""
     async with open_persistent(network, _asked(tls), limit) as persistent:
-        yield HttpClient(persistent, addresses, limit, observe)
+        yield HttpClient(persistent, addresses, limit, observe, tells_id=True)
 
 
 def _asked(tls: ClientTls | Callable[[], ClientTls] | None) -> Callable[[], ClientTls | None]:

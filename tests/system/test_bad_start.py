@@ -91,7 +91,7 @@ def fail(folder: Path, *arguments: str, changes: Mapping[str, str] | None = None
     assert all(is_refused(port) for port in ports.values())
     lines = done.stderr.splitlines()
     # Storage says for itself what SQLite answered; nothing else is said twice.
-    assert [line for line in lines if " info " not in line] == lines[-1:], done.stderr
+    assert [line for line in lines if '"level":"info"' not in line] == lines[-1:], done.stderr
     assert "Traceback" not in done.stderr
     assert lines[-1].startswith("Error: ")
     assert "running" not in done.stdout

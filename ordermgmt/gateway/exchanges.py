@@ -16,6 +16,7 @@ from ordermgmt.security.claims import read_ids, read_time
 from ordermgmt.security.revocations import Revocations
 from ordermgmt.security.tokens import parse
 from ordermgmt.telemetry.caches import Lookups
+from ordermgmt.telemetry.secrets import Unshown
 
 __all__ = ["Exchange", "Exchanged", "Exchanges"]
 
@@ -25,8 +26,8 @@ SPARE = 5.0
 """Seconds of life that a kept token must have left: as long as a slow request takes to reach its service."""
 
 
-@dataclass(frozen=True, slots=True)
-class Exchanged:
+@dataclass(frozen=True, slots=True, repr=False)
+class Exchanged(Unshown):
     """A JWT for one audience, from when and until when it is good (seconds since 1970).
 
     `ids` are those by which it may be revoked.

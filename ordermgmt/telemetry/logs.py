@@ -10,7 +10,7 @@ import logging
 import sys
 import threading
 from collections.abc import Mapping, MutableMapping
-from typing import Any, Generic, TextIO, TypeVar
+from typing import Any, TextIO
 
 import structlog
 from structlog.typing import FilteringBoundLogger
@@ -18,30 +18,12 @@ from structlog.typing import FilteringBoundLogger
 from ordermgmt.telemetry.rendering import render_json, render_pretty
 from ordermgmt.telemetry.requests import current_request
 
-__all__ = ["Secret", "configure_logs", "get_logger", "write_line"]
-
-T = TypeVar("T")
+__all__ = ["configure_logs", "get_logger", "write_line"]
 
 _stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
 
 ATOMIC = 4096
 """Bytes: what Linux writes to a pipe in one piece (pipe(7), PIPE_BUF)."""
-
-
-class Secret(Generic[T]):
-    """A value that must not be shown: everything but `reveal` prints `[redacted]`."""
-
-    __slots__ = ("_value",)
-
-    def __init__(self, value: T) -> None:
-        self._value = value
-
-    def reveal(self) -> T:
-        """Return the value itself. Never pass it to a log call or an error's text."""
-        return self._value
-
-    def __repr__(self) -> str:
-        return "[redacted]"
 
 
 def get_logger(service: str) -> FilteringBoundLogger:

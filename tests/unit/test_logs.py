@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ordermgmt.telemetry import logs
-from ordermgmt.telemetry.logs import Secret, configure_logs, get_logger, write_line
+from ordermgmt.telemetry.logs import configure_logs, get_logger, write_line
 from ordermgmt.telemetry.requests import RequestContext, begin_request, end_request, note_principal
+from ordermgmt.telemetry.secrets import Secret
 
 STAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z"
 

@@ -16,7 +16,7 @@ ARGS ?=
 # Options of pytest: make test TESTS="tests/unit -k tokens"
 TESTS ?=
 
-.PHONY: setup run demo guide test test-postgres bench bench-calls bench-tokens bench-orders bench-sts profile crash-test lint style types format lock clean mutation stateful npm conformance dist test-browser screenshots
+.PHONY: setup run demo guide test test-postgres bench bench-calls bench-tokens bench-orders bench-sts profile crash-test lint style types format lock clean mutation stateful npm conformance metrics dist test-browser screenshots
 
 setup: $(VENV)/.dev  ## everything for work on the project
 
@@ -120,6 +120,9 @@ mutation: $(VENV)/.dev  ## weaken each check of a token, one at a time, and see 
 
 conformance: $(VENV)/.dev  ## docs/conformance.md from the tables in tests/conformance/rows
 	$(BIN)/python -m tests.conformance
+
+metrics: $(VENV)/.dev  ## the table in docs/metrics.md from a suite that runs
+	$(BIN)/python -m tests.observability
 
 format: $(VENV)/.dev  ## let ruff write the files
 	$(BIN)/ruff format .

@@ -163,10 +163,22 @@ class Orders:
             Figure(
                 "ordermgmt_journal_unfinished", "gauge", "Changes of orders without an outcome.", backlog.unfinished
             ),
-            Figure("ordermgmt_journal_stuck", "gauge", "Those of them that wait for a retry by hand.", backlog.stuck),
-            Figure("ordermgmt_journal_oldest_seconds", "gauge", "Age of the oldest of them.", backlog.oldest),
+            Figure(
+                "ordermgmt_journal_stuck", "gauge", "Changes of orders that wait for a retry by hand.", backlog.stuck
+            ),
+            Figure(
+                "ordermgmt_journal_oldest_seconds",
+                "gauge",
+                "Age of the oldest change without an outcome.",
+                backlog.oldest,
+            ),
             Figure("ordermgmt_inventory_hops_total", "counter", "Requests to inventory for changes.", dispatcher.hops),
-            Figure("ordermgmt_operations_sent_total", "counter", "Operations sent with them.", dispatcher.sent),
+            Figure(
+                "ordermgmt_operations_sent_total",
+                "counter",
+                "Operations sent to inventory, each time that they were.",
+                dispatcher.sent,
+            ),
             *storage_figures(self._database),
         ]
 

@@ -26,8 +26,8 @@ ObserveRequest = Callable[[str, str, float, Outcome], None]
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
 
 _MEANING = {
-    CALLS: "Seconds that requests to another service took.",
-    REQUESTS: "Seconds until the answers to requests began.",
+    CALLS: "Time that requests to other services took.",
+    REQUESTS: "Time until the answers to requests began.",
 }
 
 

@@ -65,9 +65,19 @@ class LoopWatch(trio.abc.Instrument):
                 counts=tuple(self._counts),
             ),
             Figure("ordermgmt_tasks", "gauge", "Tasks of the process.", statistics.tasks_living),
-            Figure("ordermgmt_process_cpu_seconds_total", "counter", "CPU.", used.ru_utime + used.ru_stime),
-            Figure("ordermgmt_process_resident_memory_bytes", "gauge", "Memory.", _resident(used.ru_maxrss)),
-            Figure("ordermgmt_process_open_fds", "gauge", "Open file descriptors.", _open_files()),
+            Figure(
+                "ordermgmt_process_cpu_seconds_total",
+                "counter",
+                "CPU time of the process.",
+                used.ru_utime + used.ru_stime,
+            ),
+            Figure(
+                "ordermgmt_process_resident_memory_bytes",
+                "gauge",
+                "Memory of the process that is in use.",
+                _resident(used.ru_maxrss),
+            ),
+            Figure("ordermgmt_process_open_fds", "gauge", "Open file descriptors of the process.", _open_files()),
         )
 
 

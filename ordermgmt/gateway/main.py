@@ -32,7 +32,7 @@ from ordermgmt.security.principal import Principal
 from ordermgmt.security.revocation_stream import REVOCATIONS, STREAMS, follow
 from ordermgmt.security.revocations import Revocations
 from ordermgmt.security.revocations import figures as revocation_figures
-from ordermgmt.storage import OpenDatabase, open_database, storage_figures
+from ordermgmt.storage import OpenDatabase, open_database, storage_figures, unready_reason
 from ordermgmt.sts.bound_client import BoundClients
 from ordermgmt.sts.client import StsClient
 from ordermgmt.sts.contract import AUDIENCE as STS
@@ -72,6 +72,7 @@ async def run(context: ServiceContext, *, task_status: trio.TaskStatus[None] = t
                 *portal.sign_ins.figures(),
             ]
 
+        context.readiness[context.name] = partial(unready_reason, database)
         context.measured_by(figures, exchanges.lookups.figures)
         guard = Guard(
             Require(), _authenticate(exchanges), AUDIENCE, authenticate_session=partial(authenticate_session, portal)

@@ -16,7 +16,7 @@ ARGS ?=
 # Options of pytest: make test TESTS="tests/unit -k tokens"
 TESTS ?=
 
-.PHONY: setup run demo guide test test-postgres bench bench-calls bench-tokens bench-orders bench-sts profile crash-test lint style types format lock clean mutation stateful npm conformance metrics dist test-browser screenshots
+.PHONY: setup run demo guide test test-postgres bench bench-calls bench-tokens bench-orders bench-sts bench-telemetry profile crash-test lint style types format lock clean mutation stateful npm conformance metrics dist test-browser screenshots
 
 setup: $(VENV)/.dev  ## everything for work on the project
 
@@ -88,6 +88,9 @@ profile: $(VENV)/.dev $(VENV)-bench/.bench  ## where the time of one service goe
 
 bench-calls: $(VENV)/.dev  ## function calls per request, which no other work of the machine changes
 	$(BIN)/python -m benchmarks.calls
+
+bench-telemetry: $(VENV)/.dev  ## what logs and metrics cost of a create
+	$(BIN)/python -m benchmarks.telemetry
 
 $(VENV)-bench/.bench: requirements/bench.txt $(VENV)/pyvenv.cfg
 	$(BIN)/python -m venv $(VENV)-bench

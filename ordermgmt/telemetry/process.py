@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import platform
 import resource
-import time
 from bisect import bisect_left
 from collections.abc import Sequence
 from pathlib import Path
+from time import perf_counter as _now
 from typing import Self
 
 import trio
@@ -32,7 +32,7 @@ class LoopWatch(trio.abc.Instrument):
     def __init__(self) -> None:
         self._counts = [0] * (len(BOUNDS) + 1)
         self._total = 0.0
-        self._begun = time.perf_counter()
+        self._begun = _now()
 
     def __enter__(self) -> Self:
         trio.lowlevel.add_instrument(self)
@@ -43,11 +43,11 @@ class LoopWatch(trio.abc.Instrument):
 
     def after_io_wait(self, timeout: float) -> None:  # noqa: ARG002 - the signature is Trio's
         """Note that a turn begins."""
-        self._begun = time.perf_counter()
+        self._begun = _now()
 
     def before_io_wait(self, timeout: float) -> None:  # noqa: ARG002
         """Count the turn that ends."""
-        seconds = time.perf_counter() - self._begun
+        seconds = _now() - self._begun
         self._counts[bisect_left(BOUNDS, seconds)] += 1
         self._total += seconds
 

@@ -141,9 +141,10 @@ def main() -> None:
     low, middle, high = statistics.quantiles(percent, n=4)
     tenth = max(1, pairs // 10)
     told, untold = (statistics.mean(sorted(side)[:tenth]) for side in zip(*found, strict=True))
+    more = 100 * (told / untold - 1)
     sys.stdout.write(
-        f"a create takes {told:.3f} ms of CPU with telemetry, {untold:.3f} ms without: {100 * (told / untold - 1):.1f} %"
-        f" (the quietest tenth of {pairs} rounds of each)\n"
+        f"a create takes {told:.3f} ms of CPU with telemetry, {untold:.3f} ms without: {more:.1f} % "
+        f"(the quietest tenth of {pairs} rounds of each)\n"
         f"neighbouring rounds differ by {middle:.1f} % (middle half: {low:.1f} to {high:.1f} %); "
         f"the limit is {LIMIT:g} %\n"
     )

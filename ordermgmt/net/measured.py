@@ -31,26 +31,16 @@ def measured(
             await app(scope, receive, send)
             return
         request = RequestContext.of(scope["method"], None if public else _sent_id(scope), new_id)
-        start = trio.current_time()
-        outcome: Outcome = "cancelled"
-        status = 0
-
-        def begun(how: Outcome) -> float:
-            seconds = trio.current_time() - start
-            observe(request.method, request.route, seconds, how)
-            return seconds
-
-        seconds = 0.0
+        measurement = _Measurement(service, request, observe)
 
         async def watch(event: ASGISendEvent) -> None:
-            nonlocal status, seconds
-            if not status and event["type"] == "http.response.start":
-                status = event["status"]
-                seconds = begun(outcome_of(status))
+            if event["type"] == "http.response.start":
+                measurement.begin(event["status"])
                 if public:
                     event["headers"] = [*event["headers"], (_FIELD, request.id.encode())]
             await send(event)
 
+        outcome: Outcome = "cancelled"
         working = begin_request(request)
         try:
             await app(scope, receive, watch)
@@ -60,12 +50,45 @@ def measured(
             raise
         finally:
             end_request(working)
-            if status:
-                _tell(service, request, "answered", status, seconds)
-            else:
-                _tell(service, request, "unanswered", outcome, begun(outcome))
+            measurement.end(outcome)
 
     return watched
+
+
+class _Measurement:
+    """One request, from its head to its line in the log."""
+
+    __slots__ = ("_observe", "_request", "_seconds", "_service", "_start", "_status")
+
+    def __init__(self, service: str, request: RequestContext, observe: ObserveRequest) -> None:
+        self._service = service
+        self._request = request
+        self._observe = observe
+        self._start = trio.current_time()
+        self._seconds = 0.0
+        self._status = 0
+
+    def begin(self, status: int) -> None:
+        """Note that the answer begins."""
+        self._status = status
+        self._take_time(outcome_of(status))
+
+    def end(self, outcome: Outcome) -> None:
+        """Tell the log how it went; `outcome` is what it was if there was no answer."""
+        if self._status:
+            level = "warning" if self._status >= 500 else "info"
+            self._tell(level, "answered", "status", self._status)
+        else:
+            self._take_time(outcome)
+            self._tell("warning" if outcome == "failed" else "info", "unanswered", "outcome", outcome)
+
+    def _take_time(self, outcome: Outcome) -> None:
+        self._seconds = trio.current_time() - self._start
+        self._observe(self._request.method, self._request.route, self._seconds, outcome)
+
+    def _tell(self, level: str, event: str, name: str, value: int | str) -> None:
+        fields = {name: value, "seconds": round(self._seconds, 6), **self._request.fields()}
+        write_line(self._service, level, event, fields)
 
 
 def _sent_id(scope: HTTPScope) -> bytes | None:
@@ -73,8 +96,3 @@ def _sent_id(scope: HTTPScope) -> bytes | None:
         if name == _FIELD:
             return value
     return None
-
-
-def _tell(service: str, request: RequestContext, event: str, outcome: int | str, seconds: float) -> None:
-    name, level = ("status", "info") if event == "answered" else ("outcome", "warning")
-    write_line(service, level, event, {name: outcome, "seconds": round(seconds, 6), **request.fields()})

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.leaks.watch import check_child
 from tests.system.processes import PATIENCE, ROOT, environment, is_refused, run_module
 
 
@@ -89,6 +90,7 @@ def fail(folder: Path, *arguments: str, changes: Mapping[str, str] | None = None
         check=False, capture_output=True, text=True, timeout=PATIENCE,
     )  # fmt: skip
     assert all(is_refused(port) for port in ports.values())
+    check_child(done.stderr, "the suite")
     lines = done.stderr.splitlines()
     # Storage says for itself what SQLite answered; nothing else is said twice.
     assert [line for line in lines if '"level":"info"' not in line] == lines[-1:], done.stderr

@@ -37,7 +37,6 @@ from ordermgmt.supervision.control import (
 from ordermgmt.supervision.health import Probes
 from ordermgmt.telemetry.logs import get_logger
 from ordermgmt.telemetry.metrics import Figure
-from ordermgmt.telemetry.process import LoopWatch
 from ordermgmt.threads import start_daemon
 
 __all__ = ["Work", "work"]
@@ -96,13 +95,8 @@ class _Worker:
         self._drain = trio.Event()
         self._probes = Probes()
         self._bells = Bells()
-        self._loop = LoopWatch()
 
     async def run(self, assignment: bytes, run: Work) -> bool:
-        with self._loop:
-            return await self._run(assignment, run)
-
-    async def _run(self, assignment: bytes, run: Work) -> bool:
         failure: BaseExceptionGroup[Exception] | None = None
         ended = False
         async with trio.open_nursery() as listening:
@@ -153,7 +147,7 @@ class _Worker:
                 figures = () if meter is None else await meter()
             except Exception as error:  # noqa: BLE001 - a service goes on without its figures
                 get_logger(self._name).error("figures-failed", reason=one_line(error))
-        await self._channel.send(Measured((*figures, *await self._loop.figures())))
+        await self._channel.send(Measured(tuple(figures)))
 
 
 def _adopt(descriptor: int) -> socket.socket:

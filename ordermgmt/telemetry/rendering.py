@@ -28,7 +28,7 @@ def render_json(event: MutableMapping[str, Any], longest: int | None) -> str:
     It is at most `longest` characters, None for any: of what is longer the middle of its longest values is left out,
     because a text starts with what happened, and a traceback ends with why.
     """
-    line = dict.fromkeys(_HEAD, "-")  # these come first
+    line: dict[str, Any] = dict.fromkeys(_HEAD, "-")  # these come first
     for name, value in event.items():
         line[name] = value if type(value) in _PLAIN else _plain(value)
     encoded = _print(line)

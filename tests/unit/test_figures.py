@@ -89,7 +89,7 @@ def test_the_figures_of_all_routes_fit_through_the_control_channel() -> None:
         for path in (route.path, f"{API_PREFIX}{route.path}"):
             for method in ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "other"):
                 for outcome in ("ok", "refused", "failed", "cancelled"):
-                    edges.answered(method, path, 123456.789, outcome)  # type: ignore[arg-type]
+                    edges.answered(method, path, 123456.789, outcome)
     assert len(msgspec.json.encode(Measured(tuple(edges.figures())))) < LONGEST
 
 

@@ -48,9 +48,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     short_cut.ENABLED = not config.getoption("--long-way")
     watch.install()
-    if FOLDER not in os.environ:
-        os.environ[FOLDER] = folder = tempfile.mkdtemp()
-        config.add_cleanup(lambda: shutil.rmtree(folder))
+    os.environ[FOLDER] = folder = tempfile.mkdtemp()  # of this process alone
+    config.add_cleanup(lambda: shutil.rmtree(folder))
 
 
 def pytest_sessionfinish() -> None:

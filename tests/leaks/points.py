@@ -6,6 +6,7 @@ import functools
 import importlib
 import importlib.util
 import re
+import struct
 import sys
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
@@ -14,7 +15,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-__all__ = ["FOLDER", "KINDS", "MODULES", "SHORTEST", "WORD", "digest", "tell_of", "tell_when_imported"]
+__all__ = ["FOLDER", "KINDS", "MODULES", "RECORD", "SHORTEST", "WORD", "digest", "tell_of", "tell_when_imported"]
 
 FOLDER = "TEST_SECRETS_FOLDER"
 """Environment variable: the folder in which children of tests write the digests of their secrets."""
@@ -40,6 +41,10 @@ KINDS = (
     "encryption key",
     "presented token",
 )
+
+
+RECORD = struct.Struct(">8sBH")
+"""What a child writes of a secret: its digest, the number of its kind, its length."""
 
 
 def digest(word: str) -> bytes:

@@ -16,12 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from ordermgmt.telemetry import logs
-from tests.leaks.points import FOLDER, KINDS, SHORTEST, WORD, digest, tell_of
+from tests.leaks.points import FOLDER, KINDS, RECORD, SHORTEST, WORD, digest, tell_of
 
 __all__ = ["WATCH", "Leaks", "apart", "check_child", "install"]
-
-RECORD = 9
-"""Bytes: a digest, and the number of its kind."""
 
 _ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{4}|.)")
 _SHAPES = re.compile(r"eyJ[\w-]{12,}\.[\w-]{12,}\.[\w-]{12,}|om[acr]_[\w-]{43}|PRIVATE KEY-----")
@@ -52,11 +49,12 @@ class Leaks:
             with file.open("rb") as opened:
                 opened.seek(self._read[file])
                 content = opened.read()
+            content = content[: len(content) // RECORD.size * RECORD.size]
             self._read[file] += len(content)
-            for place in range(0, len(content) - RECORD + 1, RECORD):
-                kind = KINDS[content[place + 8]]
-                self._kinds.setdefault(content[place : place + 8], kind)
-                self.counts[kind] += 1
+            for known, number, length in RECORD.iter_unpack(content):
+                self._kinds.setdefault(known, KINDS[number])
+                self._lengths.add(length)
+                self.counts[KINDS[number]] += 1
                 learned += 1
         return learned
 

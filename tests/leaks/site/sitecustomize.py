@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from tests.leaks.points import FOLDER, KINDS, WORD, digest, tell_when_imported
+from tests.leaks.points import FOLDER, KINDS, RECORD, WORD, digest, tell_when_imported
 
 folder = os.environ.get(FOLDER)
 if folder is not None:
@@ -12,7 +12,7 @@ if folder is not None:
     file = -1
 
     def tell(kind: str, text: str) -> None:
-        """Write at once, as the process may be killed: records of 9 bytes, in one piece each."""
+        """Write at once, as the process may be killed: each record in one piece."""
         global file  # noqa: PLW0603 - a module that runs once
         for word in WORD.findall(text):
             known = digest(word)
@@ -21,6 +21,6 @@ if folder is not None:
             if file < 0:
                 file = os.open(f"{folder}/{os.getpid()}", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             seen.add(known)
-            os.write(file, known + bytes([KINDS.index(kind)]))
+            os.write(file, RECORD.pack(known, KINDS.index(kind), len(word)))
 
     tell_when_imported(tell)

@@ -16,7 +16,7 @@ ARGS ?=
 # Options of pytest: make test TESTS="tests/unit -k tokens"
 TESTS ?=
 
-.PHONY: setup run demo guide test test-postgres bench trace bench-calls bench-tokens bench-orders bench-sts profile crash-test lint style types format lock clean mutation stateful npm conformance dist test-browser screenshots
+.PHONY: setup run demo guide test test-postgres bench trace bench-calls bench-tokens bench-orders bench-sts bench-telemetry profile crash-test lint style types format lock clean mutation stateful npm conformance metrics dist test-browser screenshots
 
 setup: $(VENV)/.dev  ## everything for work on the project
 
@@ -92,6 +92,9 @@ trace: $(VENV)/.dev  ## the way of a create through all services, with the time 
 bench-calls: $(VENV)/.dev  ## function calls per request, which no other work of the machine changes
 	$(BIN)/python -m benchmarks.calls
 
+bench-telemetry: $(VENV)/.dev  ## what logs and metrics cost of a create
+	$(BIN)/python -m benchmarks.telemetry
+
 $(VENV)-bench/.bench: requirements/bench.txt $(VENV)/pyvenv.cfg
 	$(BIN)/python -m venv $(VENV)-bench
 	$(if $(UV),uv pip install --quiet --python $(VENV)-bench/bin/python,$(VENV)-bench/bin/python -m pip install --quiet) \
@@ -123,6 +126,9 @@ mutation: $(VENV)/.dev  ## weaken each check of a token, one at a time, and see 
 
 conformance: $(VENV)/.dev  ## docs/conformance.md from the tables in tests/conformance/rows
 	$(BIN)/python -m tests.conformance
+
+metrics: $(VENV)/.dev  ## the table in docs/metrics.md from a suite that runs
+	$(BIN)/python -m tests.observability
 
 format: $(VENV)/.dev  ## let ruff write the files
 	$(BIN)/ruff format .

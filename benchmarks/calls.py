@@ -32,7 +32,7 @@ from ordermgmt.security.tls import PublicTls
 from ordermgmt.telemetry.logs import configure_logs
 from ordermgmt.testing.harness import RunningSystem, running_system
 
-__all__ = ["WORKS", "calls_per_request"]
+__all__ = ["WORKS", "calls_per_request", "connect", "converse", "requests_of", "stock_up"]
 
 WORKS = ("create", "get", "update", "gateway create", "gateway get")
 ITEMS = '"items": [{"category": "electronics", "code": "SOWH1000XM4", "qty": %d}]'
@@ -52,21 +52,22 @@ def calls_per_request(work: str, *, clients: int, requests: int, where: Counter[
 async def _measure(folder: Path, work: str, clients: int, requests: int, where: Counter[str] | None) -> float:
     service = "gateway" if work.startswith("gateway") else "order"
     async with running_system(folder) as system:
-        await _stock_up(system)
-        made = await _requests(system, service, work.rpartition(" ")[2], clients)
-        streams = [await _connect(system, service) for _ in range(clients)]
+        await stock_up(system)
+        made = await requests_of(system, service, work.rpartition(" ")[2], clients)
+        streams = [await connect(system, service) for _ in range(clients)]
         with _counting(where) as counted:
             for size in (WARM_UP, requests):
                 counted.clear()
                 async with trio.open_nursery() as nursery:
                     for stream in streams:
-                        nursery.start_soon(_client, stream, made, size)
+                        nursery.start_soon(converse, stream, made, size)
         for stream in streams:
             await trio.aclose_forcefully(stream.transport_stream)
         return counted["calls"] / (clients * requests)
 
 
-async def _connect(system: RunningSystem, service: str) -> TlsStream:
+async def connect(system: RunningSystem, service: str) -> TlsStream:
+    """Open a connection; the caller closes it."""
     wire = await system.runtime.network.connect(system.address(service))
     tls = PublicTls(system.certs / "ca.pem", clock=system.runtime.clock)
     stream = TlsStream(wire, tls.context(), server_hostname="localhost")
@@ -74,12 +75,13 @@ async def _connect(system: RunningSystem, service: str) -> TlsStream:
     return stream
 
 
-async def _stock_up(system: RunningSystem) -> None:
+async def stock_up(system: RunningSystem) -> None:
+    """Have more goods than anybody orders."""
     async with open_inventory(system.location("inventory"), system.runtime) as inventory:
         await inventory.stock_up(Key("electronics", "SOWH1000XM4"), Goods(operation="much", add=10**6))
 
 
-async def _requests(system: RunningSystem, service: str, work: str, clients: int) -> Request:
+async def requests_of(system: RunningSystem, service: str, work: str, clients: int) -> Request:
     """Return what makes requests, each with the status that it must have."""
     resource = system.suite.endpoints.order_url if service == "order" else None
     token = await system.token("admin-app", resource=resource)
@@ -100,8 +102,8 @@ async def _requests(system: RunningSystem, service: str, work: str, clients: int
 
     if work == "create":
         return create
-    stream = await _connect(system, service)
-    await _client(stream, create, 2 * clients)
+    stream = await connect(system, service)
+    await converse(stream, create, 2 * clients)
     await trio.aclose_forcefully(stream.transport_stream)
     return update if work == "update" else get
 
@@ -111,7 +113,8 @@ def _with_body(line: bytes, host: bytes, body: str) -> bytes:
     return line + b" HTTP/1.1\r\n" + host + fields + b"\r\n" + body.encode()
 
 
-async def _client(stream: TlsStream, made: Request, times: int) -> None:
+async def converse(stream: TlsStream, made: Request, times: int) -> None:
+    """Send so many requests, one after the other. Raises RuntimeError for an answer that is not as it must be."""
     for _ in range(times):
         request, status = made()
         await stream.send_all(request)

@@ -35,6 +35,7 @@ from benchmarks.subjects import cpu_seconds
 from ordermgmt.sts.operations import TokenService
 from ordermgmt.sts.registration import system_clients
 from ordermgmt.sts.token_request import TokenRequest
+from ordermgmt.telemetry.secrets import Secret
 from tests.browser import Browser
 from tests.system.processes import PATIENCE, SuiteProcess, suite
 from tests.system.test_two_token_services import (
@@ -112,7 +113,7 @@ async def _at_the_core(folder: Path, count: int) -> Costs:
         secret = "secret-of-web"  # noqa: S105 - of the tests
 
         async def post(form: Mapping[str, str]) -> str:
-            response = await service.issue_token(TokenRequest("web", form, secret=secret))
+            response = await service.issue_token(TokenRequest("web", form, secret=Secret(secret)))
             return str(response.refresh_token or response.access_token)
 
         async def exchange(form: Mapping[str, str]) -> str:

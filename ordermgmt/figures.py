@@ -13,18 +13,24 @@ from ordermgmt.telemetry.logs import get_logger
 from ordermgmt.telemetry.metrics import Figure, Meter
 from ordermgmt.telemetry.sums import Sum
 
-__all__ = ["READ_SECONDS", "Figures"]
+__all__ = ["READ_SECONDS", "SUPERVISOR", "Figures"]
 
+SUPERVISOR = "supervisor"
+"""Whose figures those of this process are: in one-process mode it is that of all services."""
 READ_SECONDS = 1.0
 """What the reading of one process's figures may take; all are read at once."""
 
 
 class Figures:
-    """Reads them with `meters`, which are by the names on `board`, and adds up those of one service."""
+    """Reads them with `meters`, which are by the names on `board`, and adds up those of one service.
 
-    def __init__(self, board: Board, meters: Mapping[str, Meter]) -> None:
+    `process` reads the figures of this process.
+    """
+
+    def __init__(self, board: Board, meters: Mapping[str, Meter], process: Meter | None = None) -> None:
         self._board = board
         self._meters = meters
+        self._process = process
         self._sums = {health.service: Sum() for health in board.snapshot().values()}
         self._turns = count(1)
 
@@ -43,7 +49,8 @@ class Figures:
         async with trio.open_nursery() as nursery:
             for name, health in services.items():
                 nursery.start_soon(ask, name, health)
-        return {
+        own = {} if self._process is None else {SUPERVISOR: await self._process()}
+        return own | {
             service: (*_life(_of(service, services), telling), *total.total(telling))
             for service, total in self._sums.items()
         }

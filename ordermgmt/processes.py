@@ -22,6 +22,8 @@ from ordermgmt.supervision.health import Probes
 from ordermgmt.supervision.process import ChildProcess, Program
 from ordermgmt.supervision.worker import Work
 from ordermgmt.system import select
+from ordermgmt.telemetry.metrics import Figure, Meter
+from ordermgmt.telemetry.process import LoopWatch
 
 __all__ = ["in_own_process", "work_with"]
 
@@ -74,11 +76,22 @@ def work_with(runtime: Runtime) -> Work:
                 if binding.address != assigned.addresses[service.name][key]:
                     msg = f"{service.name}.{key} is bound to {format_address(binding.address)}, not as assigned"
                     raise StartError(msg)
+            loop = stack.enter_context(LoopWatch())
             async with trio.open_nursery() as nursery:
                 await nursery.start(run_service, service, assigned, runtime, bindings, probes, bells, drain)
+                probes.meters[service.name] = _with_process(probes.meters[service.name], loop)
                 task_status.started([format_address(binding.address) for binding in bindings.values()])
 
     return work
+
+
+def _with_process(meter: Meter, loop: LoopWatch) -> Meter:
+    """Add what this process tells of itself, which is the service's own."""
+
+    async def figures() -> Sequence[Figure]:
+        return [*await meter(), *await loop.figures()]
+
+    return figures
 
 
 def _adopt(descriptor: int, stack: ExitStack, *, shared: bool) -> TcpBinding:

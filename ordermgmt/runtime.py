@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from math import inf
 from pathlib import Path
 
 import trio
+from hypercorn.typing import ASGIFramework
 
 from ordermgmt.clock import Clock
 from ordermgmt.config import Config, TelemetryConfig
-from ordermgmt.ids import Entropy
+from ordermgmt.ids import Entropy, new_id
 from ordermgmt.net import Address, Binding, Network
 from ordermgmt.net.limits import Limits
+from ordermgmt.net.measured import measured
 from ordermgmt.net.outbound import HttpClient, open_suite_client
 from ordermgmt.security.credentials import Credentials
 from ordermgmt.security.peer import Peer, identify
@@ -73,7 +76,7 @@ class ServiceContext:
     to the supervisor and outlive the service. `callers` maps each service that may connect with a client
     certificate to the scopes that it may use. When `drain` is set the service finishes what it has and
     returns. Into `readiness` it puts its own check: what it returns is why it is not ready, or None. `measured_by` says
-    what reads its figures, to which those of `edges` are added.
+    what reads its figures, to which those of `edges`, of its certificate and of its `nurseries`, by name, are added.
     `credentials` are kept fresh by whoever made them; `bells` tell what else the running service is asked for.
     `guide` says whether the replay profile is on, `demo` whether demo users may be made. So many `workers`, each a
     process, do the same on the same addresses.
@@ -92,20 +95,58 @@ class ServiceContext:
     readiness: MutableMapping[str, Callable[[], Awaitable[str | None]]] = field(default_factory=dict)
     meters: MutableMapping[str, Meter] = field(default_factory=dict)
     edges: Edges = field(default_factory=Edges)
+    nurseries: MutableMapping[str, trio.Nursery] = field(default_factory=dict)
     demo: bool = False
     guide: bool = False
     bells: Bells = field(default_factory=Bells)
     workers: int = 1
 
     def measured_by(self, *meters: Meter) -> None:
-        """Have the service's figures read with these, and with its edges."""
+        """Have the service's figures read with these, and with what it has in common with others."""
 
         async def figures() -> Sequence[Figure]:
             own = [figure for meter in meters for figure in await meter()]
             exporter = self.tracer.exporter
-            return [*own, *self.edges.figures(), *(exporter.figures() if exporter is not None else ())]
+            return [
+                *own,
+                *self._certificate_figures(),
+                *self._nursery_figures(),
+                *self.edges.figures(),
+                *(exporter.figures() if exporter is not None else ()),
+            ]
 
         self.meters[self.name] = figures
+
+    def _certificate_figures(self) -> Iterator[Figure]:
+        """Return how long the certificate in use is good, and the first of its authorities that ends."""
+        credential, now = self.credentials.current, self.runtime.clock.now()
+        ca = min(authority.not_valid_after_utc for authority in credential.authorities)
+        for name, ends in ((credential.name, credential.certificate.not_valid_after_utc), ("ca", ca)):
+            yield Figure(
+                "ordermgmt_certificate_remaining_seconds",
+                "gauge",
+                "Time for which a certificate is still good, and the first authority that ends.",
+                ends.timestamp() - now,
+                {"certificate": name},
+                together="lowest",
+            )
+
+    def _nursery_figures(self) -> Iterator[Figure]:
+        for name, nursery in self.nurseries.items():
+            tasks = len(nursery.child_tasks)
+            yield Figure(
+                "ordermgmt_nursery_tasks",
+                "gauge",
+                "Tasks in a nursery of the service.",
+                tasks,
+                {"nursery": name},
+                together="sum",
+            )
+
+    def measured(self, app: ASGIFramework, *, public: bool = False) -> ASGIFramework:
+        """Return `app` with its requests counted, timed and told to the log. See `net.measured`."""
+        ids = partial(new_id, self.runtime.entropy)
+        return measured(app, self.name, self.edges.answered, ids, public=public)
 
     def open_client(
         self, service: str, addresses: Sequence[Address], what: str, *, limit: int = 128, patience: float = inf

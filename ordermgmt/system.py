@@ -37,6 +37,7 @@ from ordermgmt.supervision.child import Child
 from ordermgmt.supervision.health import Board, Probes
 from ordermgmt.supervision.policy import RestartPolicy
 from ordermgmt.supervision.tree import supervise
+from ordermgmt.telemetry.process import LoopWatch
 
 __all__ = ["SERVICES", "Service", "Suite", "data_folder", "select", "service_names"]
 
@@ -143,7 +144,8 @@ class Suite:
         self._runtime = runtime
         self._place = place
         self._probes = Probes()
-        self._figures = Figures(self.board, self._probes.meters)
+        self._loop = LoopWatch()
+        self._figures = Figures(self.board, self._probes.meters, self._loop.figures)
         self._bindings: dict[str, dict[str, Binding]] = {}
         self._admin: Binding
         names = [service.name for service in services]
@@ -203,7 +205,8 @@ class Suite:
 
         `started()` means that all of them serve. Raises what `supervise` raises, and StartError.
         """
-        with use_folder(data_folder(self.config, guide=self.guide)):  # also while a service is down
+        folder = use_folder(data_folder(self.config, guide=self.guide))  # also while a service is down
+        with folder, self._loop:
             await self._run(stop, task_status)
 
     async def _run(self, stop: trio.Event, task_status: trio.TaskStatus[None]) -> None:

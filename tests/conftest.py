@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -15,6 +16,8 @@ from ordermgmt.net import short_cut
 from ordermgmt.storage import Location, PostgresSchema
 from ordermgmt.testing import harness
 from tests import postgres_setup
+from tests.leaks import watch
+from tests.leaks.points import FOLDER
 from tests.postgres_setup import PostgresServer
 
 NODE_MODULES = Path(__file__).parent / "npm" / "node_modules"
@@ -44,6 +47,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     short_cut.ENABLED = not config.getoption("--long-way")
+    watch.install()
+    os.environ[FOLDER] = folder = tempfile.mkdtemp()  # of this process alone
+    config.add_cleanup(lambda: shutil.rmtree(folder))
+
+
+def pytest_sessionfinish() -> None:
+    """Fail the run if a secret was logged outside of all tests."""
+    assert not watch.WATCH.found, watch.WATCH.found
+
+
+@pytest.fixture(autouse=True)
+def no_secret_in_a_log() -> Iterator[None]:
+    """Fail the test in which a secret was logged."""
+    yield
+    found = watch.WATCH.take()
+    if found:
+        pytest.fail("\n".join(found))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -21,7 +21,6 @@ from ordermgmt.gateway.contract import (
     LOGIN_COOKIE,
     LOGIN_PATH,
     LOGOUT_PATH,
-    REQUEST_ID_HEADER,
     SESSION_COOKIE,
     SESSION_PATH,
     WATCHED_PATHS,
@@ -36,6 +35,7 @@ from ordermgmt.net.app import App, json_response
 from ordermgmt.security.guard import public
 from ordermgmt.security.principal import Principal
 from ordermgmt.sts.contract import OIDC_SCOPES
+from ordermgmt.telemetry.requests import current_request
 
 __all__ = ["add_browser_routes", "authenticate_session", "current_session"]
 
@@ -73,7 +73,8 @@ def add_browser_routes(app: App, portal: Portal) -> None:
     async def check_source() -> None:
         """Look at every path of browsers, also where there is no route: none can be forgotten."""
         if _is_of(request.path, API_PREFIX):
-            g.request_id = new_id(portal.entropy)
+            known = current_request()
+            g.request_id = new_id(portal.entropy) if known is None else known.id
         if request.method not in SAFE and any(_is_of(request.path, prefix) for prefix in BROWSER_PATHS):
             _check_source(own)
 
@@ -86,9 +87,6 @@ def add_browser_routes(app: App, portal: Portal) -> None:
             response.headers.update(HEADERS)
             if hsts:
                 response.headers["strict-transport-security"] = hsts
-        request_id = g.get("request_id")
-        if request_id is not None:
-            response.headers[REQUEST_ID_HEADER] = request_id
         return response
 
 

@@ -34,6 +34,7 @@ from ordermgmt.security.key_file import KeyFile, open_key_file
 from ordermgmt.security.revocations import Revocations
 from ordermgmt.security.tls import Credential, PublicTls
 from ordermgmt.storage import Database
+from ordermgmt.telemetry.secrets import Secret
 
 __all__ = ["open_portal"]
 
@@ -120,7 +121,7 @@ def _client(context: ServiceContext) -> Client:
     return Client(
         issuer=config.issuer or endpoints.issuer,
         client_id=config.client_id,
-        secret=secret,
+        secret=Secret(secret),
         scopes=config.scopes,
         redirect_uri=endpoints.gateway_url + CALLBACK_PATH,
         post_logout_redirect_uri=f"{endpoints.gateway_url}/",

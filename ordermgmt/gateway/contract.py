@@ -22,7 +22,6 @@ __all__ = [
     "LOGOUT_PATH",
     "OPENAPI_PATH",
     "PATH_PATH",
-    "REQUEST_ID_HEADER",
     "RETURNED_HEADERS",
     "ROUTES",
     "SESSION_COOKIE",
@@ -47,7 +46,7 @@ LOGIN_PATH = "/session/login"
 CALLBACK_PATH = "/session/callback"
 LOGOUT_PATH = "/session/logout"
 PATH_PATH = "/api/path/<request_id>"
-"""What just happened: the way of a request of the same session, by its `REQUEST_ID_HEADER`."""
+"""What just happened: the way of a request of the same session, by what its answer said in `x-request-id`."""
 
 SESSION_COOKIE = "__Host-gateway-session"
 """Secure; HttpOnly; SameSite=Strict; Path=/ (RFC 6265bis)."""
@@ -55,7 +54,6 @@ LOGIN_COOKIE = "__Host-gateway-login"
 """Likewise, but SameSite=Lax: the answer to a login comes from the provider's site. One login, and then it is gone."""
 CSRF_HEADER = "x-csrf"
 """Is `1` on all that changes something. No other site can send it, as no preflight of theirs is answered."""
-REQUEST_ID_HEADER = "x-request-id"
 OPENAPI_PATH = "/openapi.json"
 
 KEY_FILE = "gateway-key"

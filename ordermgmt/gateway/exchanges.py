@@ -15,6 +15,8 @@ from ordermgmt.gateway.trail import current_trail
 from ordermgmt.security.claims import read_ids, read_time
 from ordermgmt.security.revocations import Revocations
 from ordermgmt.security.tokens import parse
+from ordermgmt.telemetry.caches import Lookups
+from ordermgmt.telemetry.secrets import Unshown
 
 __all__ = ["Exchange", "Exchanged", "Exchanges"]
 
@@ -24,8 +26,8 @@ SPARE = 5.0
 """Seconds of life that a kept token must have left: as long as a slow request takes to reach its service."""
 
 
-@dataclass(frozen=True, slots=True)
-class Exchanged:
+@dataclass(frozen=True, slots=True, repr=False)
+class Exchanged(Unshown):
     """A JWT for one audience, from when and until when it is good (seconds since 1970).
 
     `ids` are those by which it may be revoked.
@@ -75,6 +77,8 @@ class Exchanges:
         self._nursery = nursery
         self._kept: OrderedDict[tuple[bytes, str], Exchanged] = OrderedDict()
         self._flights: dict[tuple[bytes, str], _Flight] = {}
+        self.lookups = Lookups("exchanges", lambda: len(self._kept))
+        """How often an exchange was kept already."""
 
     async def get(self, subject_token: str, audience: str) -> Exchanged:
         """Return a token for `audience` that is good for a while. Raises what the exchange raises."""
@@ -84,10 +88,12 @@ class Exchanges:
         if kept is not None:
             if kept.expires_at - SPARE > self._clock.now() and self._still_good(kept):
                 self._kept.move_to_end(key)
+                self.lookups.count(found=True)
                 if trail is not None:
                     trail.exchanged(0.0, cached=True)
                 return kept
             del self._kept[key]
+        self.lookups.count(found=False)
         flight = self._flights.get(key)
         if flight is None:
             flight = self._flights[key] = _Flight()

@@ -21,7 +21,6 @@ from ordermgmt.gateway.watch import Watch
 from ordermgmt.inventory.client import InventoryClient
 from ordermgmt.inventory.contract import AUDIENCE as INVENTORY
 from ordermgmt.inventory.contract import READ_INVENTORY
-from ordermgmt.net.measured import measured
 from ordermgmt.net.outbound import HttpClient, open_client
 from ordermgmt.net.server import serve
 from ordermgmt.net.traced import traced
@@ -34,7 +33,7 @@ from ordermgmt.security.principal import Principal
 from ordermgmt.security.revocation_stream import REVOCATIONS, STREAMS, follow
 from ordermgmt.security.revocations import Revocations
 from ordermgmt.security.revocations import figures as revocation_figures
-from ordermgmt.storage import Database, Location, OpenDatabase, open_database, storage_figures
+from ordermgmt.storage import Database, Location, OpenDatabase, open_database, storage_figures, unready_reason
 from ordermgmt.sts.bound_client import BoundClients
 from ordermgmt.sts.client import StsClient
 from ordermgmt.sts.contract import AUDIENCE as STS
@@ -73,6 +72,7 @@ async def run(context: ServiceContext, *, task_status: trio.TaskStatus[None] = t
         streams = context.open_client("sts", endpoints.sts_mtls, REVOCATIONS, limit=STREAMS)
         inventory = BoundClients(context, INVENTORY, endpoints.inventory, [READ_INVENTORY], what="stock")
         nursery = await stack.enter_async_context(trio.open_nursery())
+        context.nurseries["background"] = nursery
         await nursery.start(inventory.run)
         revocations = Revocations(endpoints.issuer)
         await nursery.start(follow, revocations, await stack.enter_async_context(streams), REVOCATIONS_PATH)
@@ -89,14 +89,15 @@ async def run(context: ServiceContext, *, task_status: trio.TaskStatus[None] = t
                 *portal.sign_ins.figures(),
             ]
 
-        context.measured_by(figures)
+        context.readiness[context.name] = partial(unready_reason, database)
+        context.measured_by(figures, exchanges.lookups.figures)
         guard = Guard(
             Require(), _authenticate(exchanges), AUDIENCE, authenticate_session=partial(authenticate_session, portal)
         )
         watch = await _open_watch(context, inventory, stack)
         app = create_app(forwarder, portal, watch, guard)
         await serve(
-            traced(measured(app, context.edges.from_clients()), context.tracer.serve_public),
+            traced(context.measured(app, public=True), context.tracer.serve_public),
             context.bindings["listen"].open_listener(),
             drain=context.drain,
             tls=context.listener_tls(alpn=("h2", "http/1.1")),
@@ -165,6 +166,8 @@ def _authenticate(exchanges: Exchanges) -> Authenticate:
         # It came from the STS itself over mutual TLS: its signature would prove nothing more.
         claims = tokens.parse(exchanged.token).payload
         scopes = frozenset(str(claims.get("scope", "")).split())
-        return Principal(iss=str(claims["iss"]), sub=str(claims["sub"]), scopes=scopes)
+        # Under this id the services behind know it.
+        jti = str(claims["jti"]) if "jti" in claims else None
+        return Principal(iss=str(claims["iss"]), sub=str(claims["sub"]), scopes=scopes, jti=jti)
 
     return authenticate

@@ -15,6 +15,7 @@ from ordermgmt.errors import Forbidden, OutcomeUnknown, Unauthenticated, Unavail
 from ordermgmt.gateway.contract import FORWARDED_HEADERS, IDEMPOTENCY_KEY, RETURNED_HEADERS, Route
 from ordermgmt.gateway.trail import current_trail
 from ordermgmt.net.outbound import Busy, HttpClient, Interrupted, Response, Unreachable
+from ordermgmt.telemetry.secrets import Unshown
 
 __all__ = ["INVALID_SUBJECT_TOKEN", "Access", "Answer", "Forwarder", "Request", "TokenSource", "Upstream"]
 
@@ -48,8 +49,8 @@ class Upstream:
     access: Callable[[], AbstractContextManager[Access]]
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+@dataclass(frozen=True, slots=True, repr=False)
+class Request(Unshown):
     """A request of a client. `target` is path and query, built from a route and nothing else."""
 
     route: Route

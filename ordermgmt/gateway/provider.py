@@ -5,7 +5,7 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from urllib.parse import quote_plus, urlencode
 
 import msgspec
@@ -29,6 +29,7 @@ from ordermgmt.sts.contract import (
     ErrorResponse,
 )
 from ordermgmt.telemetry.logs import get_logger
+from ordermgmt.telemetry.secrets import Secret, Unshown
 
 __all__ = ["Client", "ConnectedProvider", "GrantRefused", "Provider", "TokenAnswer"]
 
@@ -52,7 +53,7 @@ class GrantRefused(Exception):
     """The provider does not take this code, refresh token or subject token: it expired, was used or was revoked."""
 
 
-class TokenAnswer(msgspec.Struct, frozen=True):
+class TokenAnswer(Unshown, msgspec.Struct, frozen=True):
     """Tokens as they were given (RFC 6749 section 5.1)."""
 
     access_token: str
@@ -62,9 +63,6 @@ class TokenAnswer(msgspec.Struct, frozen=True):
     refresh_token: str = ""
     id_token: str = ""
 
-    def __repr__(self) -> str:
-        return "TokenAnswer()"
-
 
 @dataclass(frozen=True, slots=True)
 class Client:
@@ -72,7 +70,7 @@ class Client:
 
     issuer: str
     client_id: str
-    secret: str = field(repr=False)
+    secret: Secret[str]
     scopes: Sequence[str]
     redirect_uri: str
     post_logout_redirect_uri: str
@@ -250,7 +248,7 @@ class ConnectedProvider:
     async def _send(self, where: Location, parameters: dict[str, str]) -> Response:
         headers = [("accept", "application/json"), ("content-type", "application/x-www-form-urlencoded")]
         if self._client.secret:
-            credentials = f"{quote_plus(self._client.client_id)}:{quote_plus(self._client.secret)}"
+            credentials = f"{quote_plus(self._client.client_id)}:{quote_plus(self._client.secret.reveal())}"
             headers.append(("authorization", f"Basic {b64encode(credentials.encode()).decode('ascii')}"))
         else:
             parameters = parameters | {"client_id": self._client.client_id}

@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from ordermgmt.telemetry.secrets import Unshown
+
 __all__ = [
     "Limits",
     "Login",
@@ -50,7 +52,7 @@ class Limits:
         return min(now + self.idle, ends_at)
 
 
-class Tokens(msgspec.Struct, frozen=True):
+class Tokens(Unshown, msgspec.Struct, frozen=True):
     """The tokens of a session. They never leave the gateway but to where they came from."""
 
     access: str
@@ -92,8 +94,8 @@ class Login:
     previous: str
 
 
-@dataclass(frozen=True, slots=True)
-class LoginSecrets:
+@dataclass(frozen=True, slots=True, repr=False)
+class LoginSecrets(Unshown):
     """What a login is known by at the provider: all of it comes of the cookie, so nothing secret has to be kept."""
 
     state: str

@@ -7,7 +7,7 @@ import hashlib
 import hmac
 from collections import Counter
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from ordermgmt.errors import InvalidRequest, Unauthenticated, Unavailable
 from ordermgmt.gateway import session_store
@@ -29,6 +29,7 @@ from ordermgmt.ids import Entropy, new_id
 from ordermgmt.storage import Database, Transaction
 from ordermgmt.telemetry.logs import get_logger
 from ordermgmt.telemetry.metrics import Figure
+from ordermgmt.telemetry.secrets import Unshown
 
 __all__ = ["Begun", "Finished", "LoginRefused", "SignIns"]
 
@@ -49,14 +50,16 @@ class LoginRefused(Exception):
         self.detail = detail
 
 
-class Begun(NamedTuple):
+@dataclass(frozen=True, slots=True, repr=False)
+class Begun(Unshown):
     """Where to send the browser, and the cookie of this login."""
 
     location: str
     cookie: str
 
 
-class Finished(NamedTuple):
+@dataclass(frozen=True, slots=True, repr=False)
+class Finished(Unshown):
     """Where to send the browser, and the cookie of its session."""
 
     return_to: str

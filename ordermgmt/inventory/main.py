@@ -58,10 +58,11 @@ async def run(  # noqa: ASYNC128 - `serve` says started
         default = Require(frozenset({MANAGE_INVENTORY}))
         app = create_app(inventory, Guard(default, verifier.verify, AUDIENCE, callers=context.callers))
         context.readiness[context.name] = inventory.unready
-        context.measured_by(inventory.figures, jwks_meter([keys]))
+        context.nurseries["background"] = nursery
+        context.measured_by(inventory.figures, jwks_meter([keys]), verifier.lookups.figures)
         try:
             await serve(
-                traced(app, context.tracer.serve),
+                traced(context.measured(app), context.tracer.serve),
                 context.bindings["listen"].open_listener(),
                 drain=context.drain,
                 tls=context.listener_tls(client_certificates=True),

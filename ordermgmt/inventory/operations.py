@@ -54,7 +54,9 @@ class Inventory:
         """Return what was decided since the start."""
         return [
             Figure("ordermgmt_inventory_batches_total", "counter", "Batches of operations decided.", self.batches),
-            Figure("ordermgmt_inventory_operations_total", "counter", "Operations answered.", self.operations),
+            Figure(
+                "ordermgmt_inventory_operations_total", "counter", "Operations of batches answered.", self.operations
+            ),
             *storage_figures(self._database),
         ]
 

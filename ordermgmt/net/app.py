@@ -18,6 +18,7 @@ from ordermgmt.net import problem
 from ordermgmt.net.call import Answer, decode_json, require_json
 from ordermgmt.net.limits import MAX_BODY
 from ordermgmt.telemetry.logs import get_logger
+from ordermgmt.telemetry.requests import note_code
 from ordermgmt.telemetry.trace import name_by_route
 
 __all__ = [
@@ -125,7 +126,7 @@ class App(QuartTrio):
         if isinstance(error, BaseExceptionGroup):
             chosen = one_error(error)
             if not isinstance(chosen, errors.Error):
-                self._log.error("request-failed", exc_info=error, path=request.path)
+                self._log.error("request-failed", exc_info=error)
             error = chosen
         return await super().handle_user_exception(error)
 
@@ -133,7 +134,7 @@ class App(QuartTrio):
         """Render any exception as an answer; what is not an error of ours is logged and becomes a 500."""
         if isinstance(error, HTTPException):
             error = _from_werkzeug(error)
-        answer = render_failure(self.name, error, request.method, request.path)
+        answer = render_failure(self.name, error)
         return Response(answer.content or b"", answer.status, dict(answer.headers))
 
     @property
@@ -141,11 +142,12 @@ class App(QuartTrio):
         return get_logger(self.name)
 
 
-def render_failure(name: str, error: BaseException, method: str, path: str) -> Answer:
+def render_failure(name: str, error: BaseException) -> Answer:
     """Render any exception as an answer of `name`; what is not an error of ours is logged and becomes a 500."""
     if not isinstance(error, errors.Error):
-        get_logger(name).error("request-failed", exc_info=error, method=method, path=path)
+        get_logger(name).error("request-failed", exc_info=error)
         error = errors.Internal("internal-error")
+    note_code(error.code)
     status, headers, body = problem.render(error)
     return Answer(status, [field for field in headers if field[0] != "content-length"], body)
 

@@ -10,6 +10,7 @@ import msgspec
 from werkzeug.http import parse_options_header
 
 from ordermgmt import errors
+from ordermgmt.telemetry.secrets import Unshown
 
 __all__ = ["Answer", "Call", "Endpoint", "decode_json", "require_json"]
 
@@ -18,8 +19,8 @@ T = TypeVar("T")
 JSON = "application/json"
 
 
-@dataclass(slots=True)
-class Call:
+@dataclass(slots=True, repr=False)
+class Call(Unshown):
     """A request to one endpoint. `fields` are its header fields, with lower-case names; `read` waits for its body.
 
     `caller` is what the guard found out about who sends it, None if it did not ask.
@@ -43,7 +44,7 @@ class Call:
         return decode_json(await self.read(), kind)
 
 
-class Answer(msgspec.Struct, frozen=True):
+class Answer(Unshown, msgspec.Struct, frozen=True):
     """What goes back. A `content` of None is none, not even of length 0: for 304, and for what answers a HEAD."""
 
     status: int

@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from ordermgmt.net.network import Address
+from ordermgmt.telemetry.secrets import REDACTED, Unshown
 
 __all__ = ["KEEP_ALIVE", "Busy", "Interrupted", "Message", "Response", "TooLong", "Transport", "Unreachable"]
 
@@ -41,8 +42,11 @@ class Message(NamedTuple):
     content: bytes
     max_answer: int
 
+    def __repr__(self) -> str:
+        return f"Message({REDACTED})"
 
-class Response(msgspec.Struct, frozen=True):
+
+class Response(Unshown, msgspec.Struct, frozen=True):
     """A whole answer. `headers` has lower-case names."""
 
     status: int

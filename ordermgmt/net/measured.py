@@ -1,36 +1,47 @@
-"""An application whose answers are counted and timed."""
+"""An application whose requests are known by an id, counted, timed, and told to the log: one line for each."""
 
 from __future__ import annotations
 
-import trio
-from hypercorn.typing import ASGIFramework, ASGIReceiveCallable, ASGISendCallable, ASGISendEvent, Scope
+from collections.abc import Callable
 
-from ordermgmt.telemetry.edges import Observe, Outcome, outcome_of
+import trio
+from hypercorn.typing import ASGIFramework, ASGIReceiveCallable, ASGISendCallable, ASGISendEvent, HTTPScope, Scope
+
+from ordermgmt.telemetry.edges import ObserveRequest, Outcome, outcome_of
+from ordermgmt.telemetry.logs import write_line
+from ordermgmt.telemetry.requests import REQUEST_ID, RequestContext, begin_request, end_request
 
 __all__ = ["measured"]
 
+_FIELD = REQUEST_ID.encode()
 
-def measured(app: ASGIFramework, observe: Observe) -> ASGIFramework:
+
+def measured(
+    app: ASGIFramework, service: str, observe: ObserveRequest, new_id: Callable[[], str], *, public: bool = False
+) -> ASGIFramework:
     """Return `app`, of whose HTTP requests `observe` is told: the seconds until the answer begins, or there is none.
 
-    An answer that streams for hours has begun, too.
+    Whatever runs for a request within `app` does so in its `RequestContext`. A request has the id that its sender gave
+    it; in a `public` service it has one of its own, which the answer says. An answer that streams for hours has begun,
+    too; its line comes at its end.
     """
 
     async def watched(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         if scope["type"] != "http":
             await app(scope, receive, send)
             return
-        start = trio.current_time()
-        outcome: Outcome = "cancelled"
-        waiting = True
+        request = RequestContext.of(scope["method"], None if public else _sent_id(scope), new_id)
+        measurement = _Measurement(service, request, observe)
 
         async def watch(event: ASGISendEvent) -> None:
-            nonlocal waiting
-            if waiting and event["type"] == "http.response.start":
-                waiting = False
-                observe(trio.current_time() - start, outcome_of(event["status"]))
+            if event["type"] == "http.response.start":
+                measurement.begin(event["status"])
+                if public:
+                    event["headers"] = [*event["headers"], (_FIELD, request.id.encode())]
             await send(event)
 
+        outcome: Outcome = "cancelled"
+        working = begin_request(request)
         try:
             await app(scope, receive, watch)
             outcome = "failed"
@@ -38,7 +49,50 @@ def measured(app: ASGIFramework, observe: Observe) -> ASGIFramework:
             outcome = "failed"
             raise
         finally:
-            if waiting:
-                observe(trio.current_time() - start, outcome)
+            end_request(working)
+            measurement.end(outcome)
 
     return watched
+
+
+class _Measurement:
+    """One request, from its head to its line in the log."""
+
+    __slots__ = ("_observe", "_request", "_seconds", "_service", "_start", "_status")
+
+    def __init__(self, service: str, request: RequestContext, observe: ObserveRequest) -> None:
+        self._service = service
+        self._request = request
+        self._observe = observe
+        self._start = trio.current_time()
+        self._seconds = 0.0
+        self._status = 0
+
+    def begin(self, status: int) -> None:
+        """Note that the answer begins."""
+        self._status = status
+        self._take_time(outcome_of(status))
+
+    def end(self, outcome: Outcome) -> None:
+        """Tell the log how it went; `outcome` is what it was if there was no answer."""
+        if self._status:
+            level = "warning" if self._status >= 500 else "info"
+            self._tell(level, "answered", "status", self._status)
+        else:
+            self._take_time(outcome)
+            self._tell("warning" if outcome == "failed" else "info", "unanswered", "outcome", outcome)
+
+    def _take_time(self, outcome: Outcome) -> None:
+        self._seconds = trio.current_time() - self._start
+        self._observe(self._request.method, self._request.route, self._seconds, outcome)
+
+    def _tell(self, level: str, event: str, name: str, value: int | str) -> None:
+        fields = {name: value, "seconds": round(self._seconds, 6), **self._request.fields()}
+        write_line(self._service, level, event, fields)
+
+
+def _sent_id(scope: HTTPScope) -> bytes | None:
+    for name, value in scope["headers"]:
+        if name == _FIELD:
+            return value
+    return None

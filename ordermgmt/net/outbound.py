@@ -19,6 +19,7 @@ from ordermgmt.net.persistent import open_persistent
 from ordermgmt.net.pools import open_pools
 from ordermgmt.net.tls_seam import ClientTls
 from ordermgmt.telemetry.edges import Observe, Outcome, outcome_of
+from ordermgmt.telemetry.requests import REQUEST_ID, current_request
 from ordermgmt.telemetry.trace import child, current_span
 
 __all__ = [
@@ -43,7 +44,7 @@ AVOID_FOR = 5.0
 class HttpClient:
     """Requests to one service that listens at one or more addresses. Made by `open_client`, `open_suite_client`.
 
-    With a `name`, the service is one of ours: it is told the trace of a request.
+    With a `name`, the service is one of ours: it is told for which request this is, and of which trace.
     """
 
     def __init__(
@@ -88,15 +89,20 @@ class HttpClient:
 
         with self._watched(method) as answered:
             limit = MAX_ANSWER if max_answer is None else max_answer
-            message = Message(method, target, self._tell_trace(headers), content, limit)
+            message = Message(method, target, self._tell_origin(headers), content, limit)
             response = await self._twice(send, repeatable=repeatable)
             answered(response.status)
         return response
 
-    def _tell_trace(self, headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-        """Add of which trace a request is part, for services of ours: it is no business of others."""
-        span = current_span() if self._name is not None else None
-        return list(headers) if span is None else [*headers, *span.headers]
+    def _tell_origin(self, headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Add for which request this is, and of which trace, for services of ours: it is no business of others."""
+        fields = list(headers)
+        if self._name is not None:
+            if (request := current_request()) is not None:
+                fields.append((REQUEST_ID, request.id))
+            if (span := current_span()) is not None:
+                fields.extend(span.headers)
+        return fields
 
     @contextmanager
     def _watched(self, method: str) -> Iterator[Callable[[int], None]]:
@@ -156,7 +162,7 @@ class HttpClient:
             return self._transport.follow(address, message, answered, take)
 
         with self._watched("GET") as answered:
-            message = Message("GET", target, self._tell_trace(headers), b"", limit)
+            message = Message("GET", target, self._tell_origin(headers), b"", limit)
             await self._take_place()
             try:
                 return await self._try_addresses(send)
@@ -225,7 +231,7 @@ async def open_suite_client(
 ) -> AsyncIterator[HttpClient]:
     """Open a client for a service of this suite, which a request costs a third of one to others. See `open_client`.
 
-    With its `name` it is told of which trace a request is part.
+    With its `name` it is told for which request one is, and of which trace.
     """
     async with open_persistent(network, _asked(tls), limit) as persistent:
         yield HttpClient(persistent, addresses, limit, observe, patience, name)

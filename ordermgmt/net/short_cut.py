@@ -39,7 +39,7 @@ class Gate(Protocol):
         """Return who it is, None for a public route. Raises Unauthenticated, Forbidden, Unavailable."""
         ...
 
-    def refuse(self, error: Unauthenticated | Forbidden, rule: str | None, method: str, path: str) -> Answer:
+    def refuse(self, error: Unauthenticated | Forbidden, rule: str | None, method: str) -> Answer:
         """Answer with a challenge."""
         ...
 
@@ -134,8 +134,8 @@ class ShortCut:
         except Exception as error:  # noqa: BLE001 - whatever it is has an answer
             chosen = one_error(error)
             if isinstance(chosen, Unauthenticated | Forbidden):
-                return self._gate.refuse(chosen, way.rule, call.method, call.path)
-            return render_failure(self.app.name, chosen, call.method, call.path)
+                return self._gate.refuse(chosen, way.rule, call.method)
+            return render_failure(self.app.name, chosen)
 
 
 def _add_fields(app: App, fields: Sequence[tuple[str, str]]) -> None:

@@ -13,6 +13,8 @@ __all__ = ["EdgeKey", "Totals", "gauge_edge", "issuers", "journal", "percentile"
 
 _BUCKETS = len(BOUNDS) + 1
 _NONE = (0,) * _BUCKETS
+PUBLIC = "gateway"
+"""The service whose requests are those of clients from outside."""
 
 Figures = Mapping[str, Sequence[Figure]]
 """By service."""
@@ -33,16 +35,24 @@ Totals = Mapping[str, tuple[int, ...]]
 def totals(figures: Figures) -> dict[EdgeKey, Totals]:
     """Return what was counted of each edge."""
     found: dict[EdgeKey, dict[str, tuple[int, ...]]] = {}
+    if PUBLIC in figures:
+        found[EdgeKey("", PUBLIC, "requests")] = {"ok": _NONE, "failed": _NONE}
     for service, own in figures.items():
         for figure in own:
             if figure.name == CALLS:
                 key = EdgeKey(service, figure.labels["to"], figure.labels["what"])
-            elif figure.name == REQUESTS:
+            elif figure.name == REQUESTS and service == PUBLIC:
                 key = EdgeKey("", service, "requests")
             else:
                 continue
-            found.setdefault(key, {})[figure.labels["outcome"]] = figure.counts
+            by_outcome, outcome = found.setdefault(key, {}), figure.labels["outcome"]
+            # the routes of one service add up
+            by_outcome[outcome] = _add(by_outcome.get(outcome, _NONE), figure.counts)
     return {key: found[key] for key in sorted(found)}
+
+
+def _add(counts: tuple[int, ...], more: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(map(sum, zip(counts, more, strict=True)))
 
 
 def _since(before: Totals, now: Totals) -> Totals:

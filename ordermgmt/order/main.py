@@ -74,6 +74,7 @@ async def run(context: ServiceContext, *, task_status: trio.TaskStatus[None] = t
         trusted = await _trusted_issuers(context, sts_http, stack)
         inventory = BoundClients(context, INVENTORY, endpoints.inventory, [CHANGE_INVENTORY], what="stock")
         background = await stack.enter_async_context(trio.open_nursery())
+        context.nurseries["background"] = background
         await background.start(inventory.run)
         for issuer in trusted:
             await background.start(issuer.keys.run)
@@ -84,6 +85,7 @@ async def run(context: ServiceContext, *, task_status: trio.TaskStatus[None] = t
             {revocations.issuer: revocations for revocations in followed},
         )
         async with trio.open_nursery() as changes:
+            context.nurseries["changes"] = changes
             orders = Orders(
                 database,
                 InventoryClient(inventory.use, runtime.clock),
@@ -95,11 +97,12 @@ async def run(context: ServiceContext, *, task_status: trio.TaskStatus[None] = t
                 hop=hop,
             )
             context.readiness[context.name] = orders.unready_reason
-            context.measured_by(partial(_figures, orders, followed), jwks_meter(issuer.keys for issuer in trusted))
+            keys = jwks_meter(issuer.keys for issuer in trusted)
+            context.measured_by(partial(_figures, orders, followed), keys, verifier.lookups.figures)
             await background.start(orders.run)
             app = create_app(orders, Guard(Require(), verifier.verify, AUDIENCE), public_url=endpoints.order_url)
             await serve(
-                traced(app, context.tracer.serve),
+                traced(context.measured(app), context.tracer.serve),
                 context.bindings["listen"].open_listener(),
                 drain=context.drain,
                 tls=context.listener_tls(),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import trio
 
 from ordermgmt.clock import Clock
-from ordermgmt.errors import Conflict, NotFound, OutcomeUnknown, Unavailable
+from ordermgmt.errors import Conflict, NotFound, OutcomeUnknown
 from ordermgmt.ids import Entropy, new_id
 from ordermgmt.net.steps import step
 from ordermgmt.order import changes, domain, idempotency, journal, journal_store, store
@@ -20,7 +20,7 @@ from ordermgmt.order.holdings import Holdings
 from ordermgmt.order.idempotency import IdempotencyKey
 from ordermgmt.order.journal import Ask, Backlog, Entry, Plan, State
 from ordermgmt.order.settlement import Settlement
-from ordermgmt.storage import Database, OpenDatabase, Transaction, storage_figures
+from ordermgmt.storage import Database, OpenDatabase, Transaction, storage_figures, unready_reason
 from ordermgmt.telemetry.metrics import Figure
 
 __all__ = ["Done", "Journal", "Orders", "Page", "StockKeeper"]
@@ -150,11 +150,7 @@ class Orders:
 
     async def unready_reason(self) -> str | None:
         """Tell why orders cannot be kept now, or None if they can."""
-        try:
-            await self._database.read(lambda tx: tx.execute("SELECT 1"))
-        except Unavailable as error:
-            return str(error)
-        return None
+        return await unready_reason(self._database)
 
     async def figures(self) -> list[Figure]:
         """Return what is under way, and what it has taken so far."""
@@ -163,10 +159,22 @@ class Orders:
             Figure(
                 "ordermgmt_journal_unfinished", "gauge", "Changes of orders without an outcome.", backlog.unfinished
             ),
-            Figure("ordermgmt_journal_stuck", "gauge", "Those of them that wait for a retry by hand.", backlog.stuck),
-            Figure("ordermgmt_journal_oldest_seconds", "gauge", "Age of the oldest of them.", backlog.oldest),
+            Figure(
+                "ordermgmt_journal_stuck", "gauge", "Changes of orders that wait for a retry by hand.", backlog.stuck
+            ),
+            Figure(
+                "ordermgmt_journal_oldest_seconds",
+                "gauge",
+                "Age of the oldest change without an outcome.",
+                backlog.oldest,
+            ),
             Figure("ordermgmt_inventory_hops_total", "counter", "Requests to inventory for changes.", dispatcher.hops),
-            Figure("ordermgmt_operations_sent_total", "counter", "Operations sent with them.", dispatcher.sent),
+            Figure(
+                "ordermgmt_operations_sent_total",
+                "counter",
+                "Operations sent to inventory, each time that they were.",
+                dispatcher.sent,
+            ),
             *storage_figures(self._database),
         ]
 

@@ -11,5 +11,5 @@ __all__ = ["audit"]
 def audit(service: str, action: str, principal: Principal, **what: str) -> None:
     """Note that `principal` has just done `action`, which is on disk, at `service`. No secret belongs into `what`."""
     get_logger(service).info(
-        "audit", action=action, **what, by=principal.sub, issuer=principal.iss, through=principal.actor or "nobody"
+        "audit", action=action, **what, iss=principal.iss, sub=principal.sub, act=principal.actor, jti=principal.jti
     )

@@ -23,6 +23,7 @@ from ordermgmt.security.peer import Peer
 from ordermgmt.security.principal import Principal
 from ordermgmt.security.scopes import parse_scope, render_scope
 from ordermgmt.telemetry.logs import get_logger
+from ordermgmt.telemetry.requests import UNMATCHED, current_request, note_code, note_principal
 
 __all__ = [
     "Authenticate",
@@ -204,9 +205,10 @@ class Guard:
             yield method, policy
 
     async def _check(self) -> None:
-        if request.url_rule is None:
-            return  # there is nothing to protect: Quart answers 404 or 405
         peer = request.scope.get("state", {}).get("peer")
+        if request.url_rule is None:
+            _note_caller(peer)
+            return  # there is nothing to protect: Quart answers 404 or 405
         authorization = request.headers.getlist("authorization")
         principal = await self.admit(request.url_rule.rule, request.method, authorization, peer)
         if principal is not None:
@@ -217,6 +219,7 @@ class Guard:
 
         Raises Unauthenticated, Forbidden, or what `authenticate` raises. A session is that of the framework's request.
         """
+        _note_caller(peer, rule)
         policy = self._policies.get((rule, method))
         if policy is None:
             raise Forbidden("no-policy")
@@ -229,6 +232,7 @@ class Guard:
             principal = await self._of_session()
         else:
             principal = await self._of_token(policy, authorization, peer)
+        note_principal(principal.iss, principal.sub, act=principal.actor, jti=principal.jti)
         if not policy.scopes <= principal.scopes:
             raise Forbidden("insufficient-scope", scope=render_scope(policy.scopes))
         return principal
@@ -260,16 +264,17 @@ class Guard:
         if peer is None or principal.client_id != peer.name:
             raise Unauthenticated("client-mismatch", f"token of {principal.client_id!a:.80}")
 
-    def refuse(self, error: Unauthenticated | Forbidden, rule: str | None, method: str, path: str) -> Answer:
+    def refuse(self, error: Unauthenticated | Forbidden, rule: str | None, method: str) -> Answer:
         """Answer with a challenge and nothing else; what exactly was wrong is for the log. A `rule` of None is none."""
-        self._log.warning("refused", code=error.code, detail=error.detail, method=method, path=path[:256])
+        note_code(error.code)
+        self._log.warning("refused", code=error.code, detail=error.detail, method=method, route=rule or UNMATCHED)
         status, _, body = problem.render(error)
         policy = self._policies.get((rule, method)) if rule is not None else None
         return Answer(status, [("www-authenticate", self._challenge(error, policy))], body)
 
     async def _refuse(self, error: Unauthenticated | Forbidden) -> Response:
         rule = request.url_rule.rule if request.url_rule is not None else None
-        answer = self.refuse(error, rule, request.method, request.path)
+        answer = self.refuse(error, rule, request.method)
         response = Response(answer.content or b"", answer.status, dict(answer.headers))
         response.headers.pop("content-type", None)
         return response
@@ -279,3 +284,11 @@ class Guard:
         if isinstance(error, Unauthenticated) and isinstance(policy, RequireSession):
             return f'Cookie realm="{self._realm}"'
         return challenge(error, self._realm)
+
+
+def _note_caller(peer: Peer | None, route: str = UNMATCHED) -> None:
+    """Let the log say which route a request is to, and whose connection it came over."""
+    noted = current_request()
+    if noted is not None:
+        noted.route = route
+        noted.caller = None if peer is None else peer.name or peer.uri

@@ -156,6 +156,8 @@ def figures(followed: Sequence[Revocations]) -> tuple[Figure, ...]:
     age, count = max(each.age for each in followed), sum(each.count for each in followed)
     return (
         sequence_figure(followed[0].sequence),
-        Figure("ordermgmt_revocations_age_seconds", "gauge", "Seconds since the last line of the stream.", age),
+        Figure(
+            "ordermgmt_revocations_age_seconds", "gauge", "Time since the last line of the stream of revocations.", age
+        ),
         Figure("ordermgmt_revocations_remembered", "gauge", "Ids of what was revoked that are remembered.", count),
     )

@@ -19,6 +19,7 @@ from ordermgmt.security import binding, claims
 from ordermgmt.security.jose_json import Refused, decode_base64url, decode_object
 from ordermgmt.security.keys import ALGORITHMS, VerificationKey
 from ordermgmt.security.principal import Principal
+from ordermgmt.telemetry.secrets import Unshown
 
 __all__ = [
     "MAX_TOKEN",
@@ -77,7 +78,7 @@ class Header(msgspec.Struct, frozen=True):
     kid: str
 
 
-class Unverified(msgspec.Struct, frozen=True):
+class Unverified(Unshown, msgspec.Struct, frozen=True):
     """A well-formed token of which nothing is proven."""
 
     header: Header

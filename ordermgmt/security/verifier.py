@@ -15,6 +15,7 @@ from ordermgmt.security.peer import Peer
 from ordermgmt.security.principal import Principal
 from ordermgmt.security.revocations import Revocations
 from ordermgmt.security.tokens import SignedClaims, TrustedIssuer
+from ordermgmt.telemetry.caches import Lookups
 
 __all__ = ["TokenVerifier"]
 
@@ -56,6 +57,8 @@ class TokenVerifier:
             self._issuers[trust.issuer] = _Issuer(trust, keys, (revocations or {}).get(trust.issuer))
         self._clock = clock
         self._proven: OrderedDict[bytes, _Proven] = OrderedDict()
+        self.lookups = Lookups("verified_tokens", lambda: len(self._proven))
+        """How often a token was known already."""
 
     async def verify(self, token: str | None, peer: Peer | None = None) -> Principal:
         """Return whom the token proves, presented over a connection of `peer` (None: without a certificate).
@@ -68,6 +71,7 @@ class TokenVerifier:
             raise Unauthenticated("no-token")
         digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
         proven = self._recall(digest)
+        self.lookups.count(found=proven is not None)
         if proven is None:
             proven = await self._prove(token)
             self._remember(digest, proven)

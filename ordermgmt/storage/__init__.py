@@ -8,6 +8,7 @@ from ordermgmt.storage.figures import storage_figures
 from ordermgmt.storage.folder import OwnedFolder, own_folder, use_folder
 from ordermgmt.storage.location import Location, PostgresSchema, locate
 from ordermgmt.storage.opening import open_database
+from ordermgmt.storage.readiness import unready_reason
 from ordermgmt.storage.snapshot import Progress, Snapshot, open_snapshot
 
 __all__ = [
@@ -27,5 +28,6 @@ __all__ = [
     "open_snapshot",
     "own_folder",
     "storage_figures",
+    "unready_reason",
     "use_folder",
 ]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from ordermgmt.config import SuiteConfig
 from ordermgmt.errors import StartError
+from ordermgmt.telemetry.secrets import Secret
 
 __all__ = ["Location", "PostgresSchema", "locate"]
 
@@ -23,7 +25,7 @@ class PostgresSchema:
 
     dsn: str
     schema: str
-    password: str = field(default="", repr=False)
+    password: Secret[str] = field(default_factory=partial(Secret, ""))
 
     def __str__(self) -> str:
         return f"{self.dsn} schema {self.schema}"
@@ -46,7 +48,7 @@ def locate(suite: SuiteConfig, service: str, data: Path, *, guide: bool) -> Loca
         return data / f"{service}.sqlite"
     _check_dsn(suite.database)
     schema = _SCHEMAS.get(service, service)
-    password = _read_password(suite.database_password_file) if suite.database_password_file else ""
+    password = Secret(_read_password(suite.database_password_file) if suite.database_password_file else "")
     return PostgresSchema(suite.database, f"guide_{schema}" if guide else schema, password)
 
 

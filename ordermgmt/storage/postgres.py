@@ -142,7 +142,7 @@ def _open(location: PostgresSchema, known: Sequence[Migration], clock: Clock | N
         "tcp_user_timeout": 10_000,
     }
     if location.password:
-        options["password"] = location.password
+        options["password"] = location.password.reveal()
     with psycopg.connect(location.dsn, **options) as connection:
         _check_server(connection)
         _use_schema(connection, location.schema)

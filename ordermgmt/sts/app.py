@@ -31,6 +31,7 @@ from ordermgmt.sts.operations import TokenService, claims_of
 from ordermgmt.sts.revocations import RevocationFeed
 from ordermgmt.sts.signing_key import SigningKeys
 from ordermgmt.sts.token_request import TokenRequest, read_token_request
+from ordermgmt.telemetry.requests import note_code
 
 __all__ = ["MAX_BODY", "create_app"]
 
@@ -137,6 +138,7 @@ async def _read_request() -> TokenRequest:
 
 async def _render(error: OAuthError) -> Response:
     """Render a refusal (RFC 6749 section 5.2); the challenge is what RFC 9110 section 15.5.2 wants of any 401."""
+    note_code(error.error)
     headers = dict(PRIVATE)
     if error.status == 401:
         headers["www-authenticate"] = 'Basic realm="sts"'

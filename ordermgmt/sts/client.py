@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from urllib.parse import urlencode
 
 import msgspec
@@ -20,17 +20,18 @@ from ordermgmt.sts.contract import (
     TokenResponse,
 )
 from ordermgmt.telemetry.logs import get_logger
+from ordermgmt.telemetry.secrets import Unshown
 
 __all__ = ["IssuedToken", "StsClient"]
 
 log = get_logger("sts-client")
 
 
-@dataclass(frozen=True, slots=True)
-class IssuedToken:
+@dataclass(frozen=True, slots=True, repr=False)
+class IssuedToken(Unshown):
     """A token as it was given. `expires_in` is in seconds from before the request was sent."""
 
-    token: str = field(repr=False)
+    token: str
     expires_in: int
     scopes: frozenset[str]
 

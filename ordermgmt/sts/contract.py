@@ -9,6 +9,8 @@ from types import MappingProxyType
 
 import msgspec
 
+from ordermgmt.telemetry.secrets import Unshown
+
 __all__ = [
     "ACCESS_TOKEN_TYPE",
     "AUDIENCE",
@@ -177,7 +179,7 @@ AUDIENCES: Mapping[str, Audience] = MappingProxyType(
 )
 
 
-class TokenResponse(msgspec.Struct, frozen=True, omit_defaults=True):
+class TokenResponse(Unshown, msgspec.Struct, frozen=True, omit_defaults=True):
     """Tokens that were given (RFC 6749 section 5.1, RFC 8693 section 2.2.1, OpenID Connect Core section 3.1.3.3).
 
     `expires_in` is in seconds.

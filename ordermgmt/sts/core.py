@@ -151,7 +151,7 @@ def _by_secret(query_client: Query, request: _Request) -> _Client | None:
         return None
     client = query_client(request.sent.client_id)
     expected = client.registered.secret_digest if client is not None else ""
-    digest = hashlib.sha256(request.sent.secret.encode()).hexdigest()
+    digest = hashlib.sha256(request.sent.secret.reveal().encode()).hexdigest()
     same = hmac.compare_digest(digest, expected or _NOBODY)
     return client if same and expected else None
 

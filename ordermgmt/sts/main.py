@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import trio
+from hypercorn.typing import ASGIFramework
 
 from ordermgmt.config import StsConfig
-from ordermgmt.net.app import App
 from ordermgmt.net.server import serve
 from ordermgmt.net.traced import traced
 from ordermgmt.runtime import Runtime, ServiceContext
@@ -70,6 +70,7 @@ async def run(context: ServiceContext, *, task_status: trio.TaskStatus[None] = t
         context.readiness[context.name] = tokens.unready_reason
         context.measured_by(partial(_figures, database, feed))
         async with trio.open_nursery() as background:
+            context.nurseries["background"] = background
             await background.start(keys.run, context.bells.signing_keys)
             async with trio.open_nursery() as nursery:
                 for setting, listener_tls in (("listen", False), ("mtls_listen", True)):
@@ -120,7 +121,7 @@ async def _open_keys(database: Database, runtime: Runtime, config: StsConfig, da
 
 async def _open_app(
     context: ServiceContext, database: Database, keys: SigningKeys, feed: RevocationFeed
-) -> tuple[App, TokenService]:
+) -> tuple[ASGIFramework, TokenService]:
     runtime, endpoints = context.runtime, context.endpoints
     if context.demo:
         await install_demo(database, context.data, entropy=runtime.entropy, threads=runtime.threads)
@@ -147,7 +148,7 @@ async def _open_app(
     app = create_app(
         tokens, portal, keys, documents, feed=feed, callers=context.callers, guide_jwks=_guide_jwks(context)
     )
-    return app, tokens
+    return context.measured(app), tokens
 
 
 def _rules(context: ServiceContext) -> Rules:
@@ -172,7 +173,7 @@ def _rules(context: ServiceContext) -> Rules:
 
 async def _serve(
     context: ServiceContext,
-    app: App,
+    app: ASGIFramework,
     setting: str,
     *,
     client_certificates: bool,

@@ -31,6 +31,7 @@ from ordermgmt.sts.mint import Issued, Mint, Outcome, ReadBack, Redeemed, token_
 from ordermgmt.sts.registration import Client
 from ordermgmt.sts.rules import Rules
 from ordermgmt.sts.token_request import TokenRequest
+from ordermgmt.telemetry.requests import note_principal
 
 __all__ = ["TokenService", "claims_of"]
 
@@ -61,6 +62,7 @@ class TokenService:
             now = self._clock.now()
             snapshot = await self._database.read(partial(self._load, request=request, now=now))
             outcome = self._decide(request, snapshot, now)
+            self._note(request)
             if isinstance(outcome, CompromisedError):
                 await self._end_family(outcome.family_id, int(now))
                 raise outcome
@@ -77,12 +79,15 @@ class TokenService:
     async def introspect(self, request: TokenRequest) -> Mapping[str, Any]:
         """Answer an introspection request (RFC 7662). Raises as `issue_token` does."""
         core, found = await self._examine(request)
-        return introspect(core, request, found)
+        answer = introspect(core, request, found)
+        self._note(request)
+        return answer
 
     async def revoke(self, request: TokenRequest) -> None:
         """Answer a revocation request (RFC 7009): what it ends has ended when this returns. Raises as `issue_token`."""
         core, found = await self._examine(request)
         ended = revoke(core, request, found)
+        self._note(request)
         if isinstance(ended, Family):
             await self._end_family(ended.id, int(core.now))
         elif ended is not None:
@@ -141,6 +146,10 @@ class TokenService:
     def jwks(self) -> Mapping[str, Any]:
         """Return the public keys that tokens are verified with (RFC 7517 section 5)."""
         return self._mint.jwks()
+
+    def _note(self, request: TokenRequest) -> None:
+        """Let the log say which client has authenticated."""
+        note_principal(self._rules.issuer, client_subject(request.client_id))
 
     def _load(self, transaction: Transaction, request: TokenRequest, now: float) -> Snapshot:
         client = self._client(transaction, request)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from urllib.parse import unquote_plus
 
 from ordermgmt.sts.contract import INVALID_CLIENT, INVALID_REQUEST, OAuthError
+from ordermgmt.telemetry.secrets import Secret
 
 __all__ = ["TokenRequest", "read_token_request"]
 
@@ -26,7 +27,7 @@ class TokenRequest:
     """All parameters with a value but `audience` and `resource`."""
     audiences: Sequence[str] = ()
     resources: Sequence[str] = ()
-    secret: str | None = field(default=None, repr=False)
+    secret: Secret[str] | None = None
     """What came by HTTP Basic."""
     certificate_uri: str = ""
     """The one URI of the certificate that the connection proved. Empty: none."""
@@ -69,7 +70,7 @@ def read_token_request(
         parameters=parameters,
         audiences=[value for name, value in given if name == "audience"],
         resources=[value for name, value in given if name == "resource"],
-        secret=secret,
+        secret=None if secret is None else Secret(secret),
         certificate_uri=certificate_uri,
         thumbprint=thumbprint,
     )

@@ -1,7 +1,6 @@
 """How many requests go over an edge of the system, how long they take, and how they end: rate, errors, duration.
 
-An edge is measured at the end that waits: a service measures the requests that it sends, and a service that anybody
-may call those that it answers.
+An edge is measured at the end that waits, which is who sends. What a service answers is measured by route, too.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from typing import Literal
 
 from ordermgmt.telemetry.metrics import BOUNDS, Figure
 
-__all__ = ["CALLS", "REQUESTS", "Edges", "Observe", "Outcome", "outcome_of"]
+__all__ = ["CALLS", "REQUESTS", "Edges", "Observe", "ObserveRequest", "Outcome", "outcome_of"]
 
 CALLS = "ordermgmt_call_seconds"
 REQUESTS = "ordermgmt_request_seconds"
@@ -21,10 +20,14 @@ Outcome = Literal["ok", "refused", "failed", "cancelled"]
 """Below 400; 4xx; 5xx or no answer; given up by whoever waited, most often because it took too long."""
 Observe = Callable[[float, Outcome], None]
 """Is told of each request how many seconds it took, and how it ended."""
+ObserveRequest = Callable[[str, str, float, Outcome], None]
+"""Is told of each request its method and its route, how many seconds it took, and how it ended."""
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
 
 _MEANING = {
-    CALLS: "Seconds that requests to another service took.",
-    REQUESTS: "Seconds until requests of clients were answered.",
+    CALLS: "Time that requests to other services took.",
+    REQUESTS: "Time until the answers to requests began.",
 }
 
 
@@ -42,22 +45,27 @@ class _Durations:
 
 
 class Edges:
-    """The edges of one service. What it keeps is bounded by the number of edges, of which the code has a dozen."""
+    """The edges and routes of one service. What it keeps is bounded by their number, of which the code has dozens."""
 
     def __init__(self) -> None:
         self._durations: dict[tuple[str, str, str], dict[Outcome, _Durations]] = {}
+        self._observers: dict[tuple[str, str], Observe] = {}
 
     def to(self, service: str, what: str) -> Observe:
         """Return what is told of the requests to `service` for `what` is asked of it. The same edge adds up."""
         return self._observe(CALLS, service, what)
 
-    def from_clients(self) -> Observe:
-        """Return what is told of the requests that clients send here."""
-        return self._observe(REQUESTS, "", "")
+    def answered(self, method: str, route: str, seconds: float, outcome: Outcome) -> None:
+        """Count a request to this service. A method that is none of ours is one with all others."""
+        key = method if method in _METHODS else "other", route
+        observe = self._observers.get(key)
+        if observe is None:
+            observe = self._observers[key] = self._observe(REQUESTS, *key)
+        observe(seconds, outcome)
 
-    def _observe(self, name: str, service: str, what: str) -> Observe:
+    def _observe(self, name: str, first: str, second: str) -> Observe:
         # There from the start, so that a rate of the first request can be told.
-        by_outcome = self._durations.setdefault((name, service, what), {"ok": _Durations(), "failed": _Durations()})
+        by_outcome = self._durations.setdefault((name, first, second), {"ok": _Durations(), "failed": _Durations()})
 
         def observe(seconds: float, outcome: Outcome) -> None:
             durations = by_outcome.get(outcome)
@@ -73,8 +81,8 @@ class Edges:
         return list(self._figures())
 
     def _figures(self) -> Iterator[Figure]:
-        for (name, service, what), by_outcome in self._durations.items():
-            where = {"to": service, "what": what} if name == CALLS else {}
+        for (name, first, second), by_outcome in self._durations.items():
+            where = {"to": first, "what": second} if name == CALLS else {"method": first, "route": second}
             for outcome, durations in by_outcome.items():
                 labels = {**where, "outcome": outcome}
                 yield Figure(name, "histogram", _MEANING[name], durations.total, labels, tuple(durations.counts))

@@ -23,6 +23,7 @@ from ordermgmt.security.tls import Credential, PublicTls, client_tls, load_crede
 from ordermgmt.system import Suite
 from ordermgmt.testing.clocks import START, VirtualClock
 from ordermgmt.testing.harness import RunningSystem, running_system
+from tests.log_lines import select
 
 DAY = 86400.0
 TRUST_DOMAIN = "ordermgmt.local"
@@ -133,9 +134,10 @@ async def test_the_right_authority_is_not_enough(
         token = await system.bound_token("order")
         refused = await system.request("inventory", "GET", ITEM, token=token, identity="sts")
         assert (refused.status, refused.content) == (403, b"")
-    (line,) = [line for line in capsys.readouterr().err.splitlines() if "caller-not-allowed" in line]
-    assert '"caller sts"' in line
-    assert token not in line
+    log = capsys.readouterr().err
+    (line,) = select(log, "refused", code="caller-not-allowed")
+    assert (line["detail"], line["caller"]) == ("caller sts", "sts")
+    assert token not in log
 
 
 async def test_a_token_is_good_only_with_the_certificate_that_it_is_bound_to(

@@ -73,7 +73,7 @@ def bearer(token: str) -> str:
 async def exchange(
     system: RunningSystem, service: str, request: tuple[str, str, str, str], tokens: dict[str, str]
 ) -> bytes:
-    """Send a request of its own connection; return all that comes, but for the date."""
+    """Send a request of its own connection; return all that comes, but for the date and the id of the request."""
     method, target, fields, body = request
     stream = await system.open_stream(service)
     head = f"{method} {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{fields.format(**tokens)}"
@@ -84,7 +84,8 @@ async def exchange(
     await trio.aclose_forcefully(stream)
     lines = answer.partition(b"\r\n\r\n")
     first, *others = lines[0].split(b"\r\n")
-    return b"\r\n".join([first, *sorted(one for one in others if not one.lower().startswith(b"date:")), lines[2]])
+    others = [one for one in others if not one.lower().startswith((b"date:", b"x-request-id:"))]
+    return b"\r\n".join([first, *sorted(others), lines[2]])
 
 
 @pytest.mark.parametrize("service", ["order", "gateway"])

@@ -15,7 +15,7 @@ import pytest
 import trio
 
 from ordermgmt.net.outbound import Response
-from tests.contract.unforgeable.bench import ITEM, REFUSED, Bench, open_bench, taken_apart
+from tests.contract.unforgeable.bench import ITEM, Bench, open_bench, refusals, taken_apart
 from tests.contract.unforgeable.forging import DROP, Forge, Row, Token, claims, header
 
 Rows = Callable[[str, str], list[Row]]
@@ -67,7 +67,7 @@ async def take(bench: Bench, operation: str, token: str, identity: str = "order"
     answer = await bench.system.request(
         "inventory", "PUT", "/inventory/decrease", token=token, json=body, identity=identity
     )
-    codes = REFUSED.findall(bench._log.readouterr().err)
+    codes = list(refusals(bench._log.readouterr().err))
     return answer, codes, stock - await bench.stock()
 
 
@@ -136,6 +136,6 @@ async def test_who_calls_decides_before_any_token_does(
         check_refused(await take(bench, "op-2", own, "gateway"), "caller-scope", 403)
         check_refused(await take(bench, "op-3", token, "gateway"), "caller-scope", 403)
         answer = await bench.system.request("inventory", "GET", "/inventory", token=token, identity="gateway")
-        assert (answer.status, REFUSED.findall(capsys.readouterr().err)) == (401, ["binding-mismatch"])
+        assert (answer.status, refusals(capsys.readouterr().err)) == (401, ("binding-mismatch",))
         answer = await bench.system.request("inventory", "GET", "/inventory", token=own, identity="gateway")
         assert (answer.status, bool(json.loads(answer.content))) == (200, True)

@@ -24,6 +24,8 @@ from ordermgmt.config import Config, SuiteConfig
 from ordermgmt.deployment.plan import CONFIGURATION, Options
 from ordermgmt.pki import files as pki
 from tests.crash.deployment import free_ports
+from tests.leaks.watch import check_child
+from tests.system.processes import ROOT
 
 __all__ = ["SERVICES", "Cluster", "Replica"]
 
@@ -77,6 +79,8 @@ class Cluster:
             if replica.process is not None:
                 replica.process.kill()
                 replica.process.wait(10)
+        for log in self.folder.glob("*.log"):
+            check_child(log.read_text(), log.name)
 
     async def start(self, replica: Replica) -> None:
         """Start a replica and wait until it is ready."""
@@ -170,4 +174,5 @@ class Cluster:
 
 
 def _environment(changes: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith("ORDERMGMT_")} | dict(changes)
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("ORDERMGMT_")}
+    return inherited | {"PYTHONPATH": f"{ROOT / 'tests' / 'leaks' / 'site'}{os.pathsep}{ROOT}"} | dict(changes)

@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.leaks.watch import check_child
+
 ROOT = Path(__file__).parents[2]
 PATIENCE = 20.0
 """Seconds after which what should have happened has failed the test; normally it takes a fraction of that."""
@@ -38,7 +40,8 @@ def environment(changes: Mapping[str, str] | None = None) -> dict[str, str]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("ORDERMGMT_")}
     free = {f"ORDERMGMT_{name}": "127.0.0.1:0" for name in LISTENERS}
     path = f"{Path(sys.executable).parent}{os.pathsep}{inherited.get('PATH', '')}"
-    return inherited | free | {"PYTHONPATH": str(ROOT), "PATH": path} | dict(changes or {})
+    modules = f"{ROOT / 'tests' / 'leaks' / 'site'}{os.pathsep}{ROOT}"
+    return inherited | free | {"PYTHONPATH": modules, "PATH": path} | dict(changes or {})
 
 
 def is_refused(port: int) -> bool:
@@ -146,9 +149,11 @@ def run_module(
 ) -> subprocess.CompletedProcess[str]:
     """Run `ordermgmt` in `folder` to its end."""
     command = [sys.executable, "-m", "ordermgmt", *arguments]
-    return subprocess.run(
+    done = subprocess.run(
         command, cwd=folder, env=environment(changes), check=False, capture_output=True, text=True, timeout=PATIENCE
     )
+    check_child(done.stderr, f"ordermgmt {arguments[0]}")
+    return done
 
 
 @contextlib.contextmanager
@@ -176,6 +181,9 @@ def suite(
             yield started
         finally:
             process.kill()
+            process.wait(PATIENCE)
+    check_child((folder / "log").read_text(), "the suite", {process.pid, *started.pids.values()})
+    check_child(started.output, "what the suite printed")
 
 
 def connect(running: SuiteProcess, service: str) -> ssl.SSLSocket:

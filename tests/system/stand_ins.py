@@ -34,7 +34,7 @@ if manner == "exits":
 if manner == "babbles":
     control.sendall(b"hello\\n")
 if manner == "floods":
-    control.sendall(b"x" * 100_000)
+    control.sendall(b"x" * 600_000)
 if manner == "opens":
     time.sleep(1000)
 descriptors = [str(fd) for fd in range(64) if os.path.exists(f"/dev/fd/{fd}")] if manner == "lists" else []

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.leaks.watch import check_child
 from tests.system.processes import PATIENCE, ROOT, environment, is_refused, run_module
 
 
@@ -92,9 +93,10 @@ def fail(folder: Path, *arguments: str, changes: Mapping[str, str] | None = None
         check=False, capture_output=True, text=True, timeout=PATIENCE,
     )  # fmt: skip
     assert all(is_refused(port) for port in ports.values())
+    check_child(done.stderr, "the suite")
     lines = done.stderr.splitlines()
     # Storage says for itself what SQLite answered; nothing else is said twice.
-    assert [line for line in lines if " info " not in line] == lines[-1:], done.stderr
+    assert [line for line in lines if '"level":"info"' not in line] == lines[-1:], done.stderr
     assert "Traceback" not in done.stderr
     assert lines[-1].startswith("Error: ")
     assert "running" not in done.stdout

@@ -13,6 +13,7 @@ from ordermgmt.errors import StartError
 from ordermgmt.supervision.child import ServiceFailed
 from ordermgmt.supervision.health import State
 from ordermgmt.supervision.policy import RestartPolicy
+from tests.log_lines import select
 from tests.system.processes import PATIENCE, is_running
 from tests.system.stand_ins import StandIns
 
@@ -48,8 +49,9 @@ async def test_one_that_is_killed_is_another_process_and_the_rest_are_the_same(
             suite.stop.set()
     assert error == f"its process {before['second']} was ended by SIGKILL"
     # this side has nothing to add to it
-    (line,) = [line for line in capsys.readouterr().err.splitlines() if " crashed " in line]
-    assert line.endswith(f' error second crashed reason="{error}"')
+    (line,) = select(capsys.readouterr().err, "crashed")
+    assert (line["level"], line["service"], line["reason"]) == ("error", "second", error)
+    assert "exception" not in line
 
 
 @pytest.mark.parametrize(
@@ -187,8 +189,8 @@ async def test_it_inherits_what_it_is_given_and_nothing_else(capsys: pytest.Capt
                 # a signal to the supervisor's group, as a terminal sends it, is none to the child
                 assert os.getsid(pid) == os.getpgid(pid) == pid
                 suite.stop.set()
-    (line,) = [line for line in capsys.readouterr().err.splitlines() if " serving " in line]
-    said = line.partition("addresses=")[2].strip('"').split(",")
+    (line,) = select(capsys.readouterr().err, "serving")
+    said = line["addresses"].split(",")
     assert said[0] == "do it"
     # standard streams, the one that it was given, the control channel, and the listing itself
     listed = {int(text) for text in said[1:]}

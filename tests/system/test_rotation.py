@@ -139,7 +139,7 @@ def test_a_broken_file_changes_nothing(in_one_process: SuiteProcess) -> None:
 def test_a_new_authority_is_trusted_before_anything_is_issued_from_it(in_one_process: SuiteProcess) -> None:
     before = serial(in_one_process, "gateway")
     assert "new authority" in in_one_process.command("certs", "rotate", "--ca")
-    wait_until(lambda: "authorities=2" in in_one_process.log, "both authorities")
+    wait_until(lambda: '"authorities":2' in in_one_process.log, "both authorities")
     refused = run_module(in_one_process.folder, "certs", "rotate")
     assert refused.returncode == 1
     assert "s left to trust it first" in refused.stderr

@@ -15,6 +15,7 @@ from ordermgmt.net.network import Address, TcpNetwork
 from ordermgmt.net.outbound import open_client
 from ordermgmt.security.tls import PublicTls
 from tests.contract.shop_setup import Surfer
+from tests.log_lines import select
 from tests.system.processes import PATIENCE, SuiteProcess, suite
 
 ISSUER = "https://sts.example"
@@ -54,6 +55,10 @@ def test_a_session_outlives_a_suite_that_is_killed(tmp_path: Path) -> None:
     with suite(tmp_path, changes=CHANGES) as running:
         cookies = trio.run(sign_in, running)
         assert running.stop(signal.SIGKILL) == -signal.SIGKILL
+        # what it said before is on disk, one line for each request of each service
+        gateway, order = select(running.log, "answered", method="POST", status=201)
+        assert {gateway["service"], order["service"]} == {"gateway", "order"}
+        assert (gateway["sub"], order["sub"], gateway["request_id"]) == ("alice", "alice", order["request_id"])
     with suite(tmp_path, changes=CHANGES) as running:
         trio.run(go_on, running, cookies)
         assert (tmp_path / "var" / "gateway-key").stat().st_mode & 0o777 == 0o600

@@ -30,7 +30,7 @@ def test_a_password_comes_from_its_file_and_is_not_shown(tmp_path: Path) -> None
     file.write_text("open sesame \n")
     place = locate(SuiteConfig(database=DSN, database_password_file=str(file)), "sts", tmp_path, guide=False)
     assert isinstance(place, PostgresSchema)
-    assert place.password == "open sesame "
+    assert place.password.reveal() == "open sesame "
     assert "sesame" not in f"{place!r} {place}"
 
 

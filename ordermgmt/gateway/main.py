@@ -22,11 +22,10 @@ from ordermgmt.inventory.client import InventoryClient
 from ordermgmt.inventory.contract import AUDIENCE as INVENTORY
 from ordermgmt.inventory.contract import READ_INVENTORY
 from ordermgmt.net.measured import measured
-from ordermgmt.net.outbound import HttpClient, open_client
+from ordermgmt.net.outbound import HttpClient, open_suite_client
 from ordermgmt.net.server import serve
 from ordermgmt.order.contract import AUDIENCE as ORDER
 from ordermgmt.runtime import ServiceContext
-from ordermgmt.security import tokens
 from ordermgmt.security.guard import Authenticate, Guard, Require
 from ordermgmt.security.peer import Peer
 from ordermgmt.security.principal import Principal
@@ -118,7 +117,7 @@ def _upstreams(clients: Mapping[str, HttpClient], inventory: BoundClients, excha
 async def _open_watch(context: ServiceContext, inventory: BoundClients, stack: AsyncExitStack) -> Watch:
     network = context.runtime.network
     supervisors = {
-        address: await stack.enter_async_context(open_client(network, [address], tls=None))
+        address: await stack.enter_async_context(open_suite_client(network, [address], tls=None))
         for address in context.endpoints.admin
     }
     return Watch(supervisors, InventoryClient(inventory.use, context.runtime.clock))
@@ -143,10 +142,6 @@ def _authenticate(exchanges: Exchanges) -> Authenticate:
             raise Unauthenticated("no-token")
         if not is_opaque_token(token):
             raise Unauthenticated("not-opaque")
-        exchanged = await exchanges.get(token, ORDER)
-        # It came from the STS itself over mutual TLS: its signature would prove nothing more.
-        claims = tokens.parse(exchanged.token).payload
-        scopes = frozenset(str(claims.get("scope", "")).split())
-        return Principal(iss=str(claims["iss"]), sub=str(claims["sub"]), scopes=scopes)
+        return (await exchanges.get(token, ORDER)).principal
 
     return authenticate

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import trio
 from hypercorn.typing import ASGIFramework, ASGIReceiveCallable, ASGISendCallable, ASGISendEvent, Scope
 
+from ordermgmt.net.app_stream import STARTS
 from ordermgmt.telemetry.edges import Observe, Outcome, outcome_of
 
 __all__ = ["measured"]
@@ -26,9 +29,10 @@ def measured(app: ASGIFramework, observe: Observe) -> ASGIFramework:
 
         async def watch(event: ASGISendEvent) -> None:
             nonlocal waiting
-            if waiting and event["type"] == "http.response.start":
+            if waiting and event["type"] in STARTS:
                 waiting = False
-                observe(trio.current_time() - start, outcome_of(event["status"]))
+                started: Any = event
+                observe(trio.current_time() - start, outcome_of(started["status"]))
             await send(event)
 
         try:

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import errno
 import socket
+from typing import Protocol, runtime_checkable
 
 import trio
 
-__all__ = ["TcpStream"]
+__all__ = ["Prompt", "TcpStream"]
 
 _CLOSED = frozenset({errno.EBADF, errno.ENOTSOCK})
+
+
+@runtime_checkable
+class Prompt(Protocol):
+    """A stream that can be sent on without waiting, while nobody else sends on it."""
+
+    def send_now(self, data: bytes) -> int:
+        """Send what is taken at once, and return how many bytes. Raises BrokenResourceError, ClosedResourceError."""
+        ...
 
 
 class TcpStream(trio.abc.HalfCloseableStream):
@@ -33,16 +43,25 @@ class TcpStream(trio.abc.HalfCloseableStream):
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Send all of it. Raises BrokenResourceError, ClosedResourceError. Cancelled, a part may have been sent."""
         await trio.lowlevel.checkpoint_if_cancelled()
-        if self._ended:
-            msg = "nothing is sent after the end"
-            raise trio.ClosedResourceError(msg)
-        sent = self._send(data)
+        sent = self.send_now(data)
         if sent < len(data):
             with memoryview(data) as whole:
                 while sent < len(whole):
                     await trio.lowlevel.wait_writable(self.socket)
                     with whole[sent:] as rest:
-                        sent += self._send(rest)
+                        sent += self.send_now(rest)
+
+    def send_now(self, data: bytes | bytearray | memoryview) -> int:
+        """Send what the system takes at once. See `Prompt`."""
+        if self._ended:
+            msg = "nothing is sent after the end"
+            raise trio.ClosedResourceError(msg)
+        try:
+            return self.socket.send(data)
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            raise _lost(error) from error
 
     async def wait_send_all_might_not_block(self) -> None:
         """Wait until some of it could be sent."""
@@ -82,14 +101,6 @@ class TcpStream(trio.abc.HalfCloseableStream):
             trio.lowlevel.notify_closing(self.socket)
             self.socket.close()
         await trio.lowlevel.checkpoint()
-
-    def _send(self, data: bytes | bytearray | memoryview) -> int:
-        try:
-            return self.socket.send(data)
-        except BlockingIOError:
-            return 0
-        except OSError as error:
-            raise _lost(error) from error
 
 
 def _lost(error: OSError) -> trio.BrokenResourceError | trio.ClosedResourceError:

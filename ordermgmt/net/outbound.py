@@ -63,7 +63,7 @@ class HttpClient:
             return self._transport.exchange(address, message)
 
         with self._watched() as answered:
-            response = await self._twice(send, repeatable=repeatable)
+            response = await self._in_turn(send, repeatable=repeatable)
             answered(response.status)
         return response
 
@@ -88,18 +88,27 @@ class HttpClient:
             if outcome is not None:
                 tell(outcome)
 
+    async def _in_turn(self, send: Callable[[Address], Awaitable[Response]], *, repeatable: bool) -> Response:
+        try:
+            self._limiter.acquire_nowait()  # where there is room, `acquire` would give others a turn
+        except trio.WouldBlock:
+            await self._limiter.acquire()
+        try:
+            return await self._twice(send, repeatable=repeatable)
+        finally:
+            self._limiter.release()
+
     async def _twice(self, send: Callable[[Address], Awaitable[Response]], *, repeatable: bool) -> Response:
-        async with self._limiter:
+        try:
+            return await self._try_addresses(send)
+        except Interrupted as first:
+            if not repeatable or isinstance(first, TooLong):
+                raise
             try:
                 return await self._try_addresses(send)
-            except Interrupted as first:
-                if not repeatable or isinstance(first, TooLong):
-                    raise
-                try:
-                    return await self._try_addresses(send)
-                except Unreachable as second:
-                    msg = f"{first}; then {second}"  # the first attempt may have arrived
-                    raise Interrupted(msg) from first
+            except Unreachable as second:
+                msg = f"{first}; then {second}"  # the first attempt may have arrived
+                raise Interrupted(msg) from first
 
     async def follow(
         self, target: str, take: Callable[[bytes], None], *, headers: Iterable[tuple[str, str]] = (), limit: int

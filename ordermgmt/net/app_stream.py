@@ -35,7 +35,8 @@ class AppStream(HTTPStream):
         if message is None or message["type"] != ANSWER:
             await super().app_send(message)
         elif self.respond is None:
-            await super().app_send({**message, "type": "http.response.start"})
+            start: Any = {**message, "type": "http.response.start"}
+            await super().app_send(start)
             await super().app_send({"type": "http.response.body", "body": message["body"], "more_body": False})
         elif self.state is ASGIHTTPState.REQUEST:
             await self.respond(message["status"], message["headers"], message["body"])

@@ -71,7 +71,7 @@ class TcpStream(trio.abc.HalfCloseableStream):
         """Return some bytes, none at the end. Raises BrokenResourceError, ClosedResourceError."""
         await trio.lowlevel.checkpoint_if_cancelled()
         waited = False
-        while True:
+        while True:  # noqa: ASYNC913 - each way through it has one
             try:
                 data = self.socket.recv(max_bytes or 65536)
             except BlockingIOError:

@@ -12,7 +12,8 @@ import trio
 from ordermgmt.clock import Clock
 from ordermgmt.errors import Error, Unavailable
 from ordermgmt.gateway.trail import current_trail
-from ordermgmt.security.claims import read_ids, read_time
+from ordermgmt.security.claims import read_ids, read_text, read_time
+from ordermgmt.security.principal import Principal
 from ordermgmt.security.revocations import Revocations
 from ordermgmt.security.tokens import parse
 from ordermgmt.telemetry.caches import Lookups
@@ -30,22 +31,31 @@ SPARE = 5.0
 class Exchanged(Unshown):
     """A JWT for one audience, from when and until when it is good (seconds since 1970).
 
-    `ids` are those by which it may be revoked.
+    `ids` are those by which it may be revoked, `principal` is whom it is about.
     """
 
     token: str
     expires_at: float
     issued_at: float
-    ids: frozenset[str] = frozenset()
+    ids: frozenset[str]
+    principal: Principal
 
     @classmethod
     def read(cls, token: str, expires_at: float) -> Exchanged:
-        """Read what a JWT says of its revocation. Without `iat` it is as old as can be. Raises Unauthenticated.
+        """Read what a JWT says. Without `iat` it is as old as can be. Raises Unauthenticated.
 
-        The time is its issuer's, as that of a restore is that it is compared with.
+        It came from its issuer over TLS, so its signature would prove nothing more. The time is the issuer's, as that
+        of a restore is that it is compared with.
         """
-        payload = parse(token).payload
-        return cls(token, expires_at, read_time(payload, "iat") or 0.0, read_ids(payload))
+        unverified = parse(token)
+        payload = unverified.payload
+        scopes = frozenset(str(payload.get("scope", "")).split())
+        sub, jti = (
+            read_text(payload, "sub") or "",
+            read_text(payload, "jti"),
+        )
+        principal = Principal(iss=unverified.issuer, sub=sub, scopes=scopes, jti=jti)
+        return cls(token, expires_at, read_time(payload, "iat") or 0.0, read_ids(payload), principal)
 
 
 @dataclass(slots=True)

@@ -21,12 +21,11 @@ from ordermgmt.gateway.watch import Watch
 from ordermgmt.inventory.client import InventoryClient
 from ordermgmt.inventory.contract import AUDIENCE as INVENTORY
 from ordermgmt.inventory.contract import READ_INVENTORY
-from ordermgmt.net.outbound import HttpClient, open_client
+from ordermgmt.net.outbound import HttpClient, open_suite_client
 from ordermgmt.net.server import serve
 from ordermgmt.net.traced import traced
 from ordermgmt.order.contract import AUDIENCE as ORDER
 from ordermgmt.runtime import Runtime, ServiceContext
-from ordermgmt.security import tokens
 from ordermgmt.security.guard import Authenticate, Guard, Require
 from ordermgmt.security.peer import Peer
 from ordermgmt.security.principal import Principal
@@ -137,7 +136,7 @@ def _upstreams(clients: Mapping[str, HttpClient], inventory: BoundClients, excha
 async def _open_watch(context: ServiceContext, inventory: BoundClients, stack: AsyncExitStack) -> Watch:
     network = context.runtime.network
     supervisors = {
-        address: await stack.enter_async_context(open_client(network, [address], tls=None))
+        address: await stack.enter_async_context(open_suite_client(network, [address], tls=None))
         for address in context.endpoints.admin
     }
     return Watch(supervisors, InventoryClient(inventory.use, context.runtime.clock))
@@ -162,12 +161,6 @@ def _authenticate(exchanges: Exchanges) -> Authenticate:
             raise Unauthenticated("no-token")
         if not is_opaque_token(token):
             raise Unauthenticated("not-opaque")
-        exchanged = await exchanges.get(token, ORDER)
-        # It came from the STS itself over mutual TLS: its signature would prove nothing more.
-        claims = tokens.parse(exchanged.token).payload
-        scopes = frozenset(str(claims.get("scope", "")).split())
-        # Under this id the services behind know it.
-        jti = str(claims["jti"]) if "jti" in claims else None
-        return Principal(iss=str(claims["iss"]), sub=str(claims["sub"]), scopes=scopes, jti=jti)
+        return (await exchanges.get(token, ORDER)).principal
 
     return authenticate

@@ -6,6 +6,7 @@ import hashlib
 from http import HTTPStatus
 
 import msgspec
+from hypercorn.typing import ASGIFramework
 from quart import Response, request
 
 from ordermgmt.errors import InvalidRequest, NotFound
@@ -37,6 +38,8 @@ from ordermgmt.inventory.domain import Key
 from ordermgmt.inventory.operations import Inventory
 from ordermgmt.net import problem
 from ordermgmt.net.app import App, json_response, new_app, read_json, tagged_response
+from ordermgmt.net.call import Answer, Call
+from ordermgmt.net.short_cut import ShortCut
 from ordermgmt.security.guard import Guard, require
 
 __all__ = ["MAX_BODY", "create_app"]
@@ -45,13 +48,24 @@ MAX_BODY = 1024 * 1024
 """Bytes of a body: the largest batch has under 870 kB, as MAX_BATCH_LINES and MAX_ACKNOWLEDGED say."""
 
 
-def create_app(inventory: Inventory, guard: Guard) -> App:
+def create_app(inventory: Inventory, guard: Guard) -> ASGIFramework:
     """Make the application; what it is given stays the caller's."""
     app = new_app("inventory", max_body=MAX_BODY)
+    short_cut = ShortCut(app, guard, max_body=MAX_BODY)
+    _add_batches(short_cut, inventory)
     _add_changes(app, inventory)
     _add_reads(app, inventory)
     guard.protect(app)
-    return app
+    return short_cut
+
+
+def _add_batches(short_cut: ShortCut, inventory: Inventory) -> None:
+    @short_cut.route(OPERATIONS_PATH, "POST")
+    @require(CHANGE_INVENTORY)
+    async def operations(call: Call) -> Answer:
+        outcomes = await inventory.apply(await call.json(Batch))
+        results = Results(tuple(_result(outcome) for outcome in outcomes))
+        return Answer(HTTPStatus.OK, [("content-type", "application/json")], msgspec.json.encode(results))
 
 
 def _add_changes(app: App, inventory: Inventory) -> None:
@@ -69,12 +83,6 @@ def _add_changes(app: App, inventory: Inventory) -> None:
         movement = await read_json(Movement)
         lines = tuple(Line(item.category, item.code, sign * item.qty) for item in movement.items)
         return _answer(await inventory.move(Operation(movement.operation, lines)))
-
-    @app.post(OPERATIONS_PATH)
-    @require(CHANGE_INVENTORY)
-    async def operations() -> Response:
-        outcomes = await inventory.apply(await read_json(Batch))
-        return json_response(Results(tuple(_result(outcome) for outcome in outcomes)))
 
     @app.put(ITEM_PATH)
     @require(MANAGE_INVENTORY)

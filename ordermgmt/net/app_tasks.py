@@ -74,10 +74,10 @@ class Inbox:
         """Whether the client is gone."""
         return self._gone
 
-    def when_gone(self, scope: trio.CancelScope) -> None:
-        """Cancel `scope` when the client is gone, or at once if it is."""
+    def when_gone(self, scope: trio.CancelScope | None) -> None:
+        """Cancel `scope` when the client is gone, or at once if it is; None: nothing any more."""
         self._waiting = scope
-        if self._gone:
+        if self._gone and scope is not None:
             scope.cancel()
 
     async def read(self, limit: int) -> bytes:

@@ -15,12 +15,12 @@ from typing import Any, Protocol
 import trio
 from hypercorn.config import Config
 from hypercorn.events import Closed, Event, RawData, Updated
-from hypercorn.protocol.http_stream import HTTPStream
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import AppWrapper, ConnectionState
 
+from ordermgmt.net.app_stream import AppStream
 from ordermgmt.net.app_tasks import AppTasks
-from ordermgmt.net.http1 import Http1
+from ordermgmt.net.http1 import Http1, WholeAnswer
 from ordermgmt.net.http2 import Http2
 from ordermgmt.net.limits import Limits
 from ordermgmt.net.outgoing import Outgoing
@@ -141,7 +141,8 @@ class Connection:
         certificate = await self._handshake()
         if self._shared.identify is not None:
             state["peer"] = self._shared.identify(certificate)
-        outgoing = Outgoing(self._stream.send_all, self._limits.send, self._lose)
+        send_now = self._stream.send_now if isinstance(self._stream, TlsStream) else None
+        outgoing = Outgoing(self._stream.send_all, self._limits.send, self._lose, send_now)
         async with trio.open_nursery() as sending:
             sending.start_soon(outgoing.run)
             async with trio.open_nursery() as requests:
@@ -166,7 +167,10 @@ class Connection:
         shared = self._shared
 
         async def send(event: Event) -> None:
-            if isinstance(event, RawData):
+            if isinstance(event, WholeAnswer):
+                outgoing.send(event.data)
+                await outgoing.room()
+            elif isinstance(event, RawData):
                 outgoing.put(event.data)
                 await outgoing.room()
             elif isinstance(event, Updated):
@@ -181,8 +185,8 @@ class Connection:
         client, server = _address(self._transport, "getpeername"), _address(self._transport, "getsockname")
         arguments: Any = (shared.app, shared.config, shared.context, tasks, shared.tls is not None, client, server)
 
-        def make_stream(*to: Any) -> HTTPStream:
-            return HTTPStream(*arguments, *to)
+        def make_stream(*to: Any) -> AppStream:
+            return AppStream(*arguments, *to)
 
         bounds: Any = {"limits": self._limits, "wait_for": self._wait_for, "must_close": self._must_close}
         if shared.tls is not None and self._stream.selected_alpn_protocol() == "h2":

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
 from math import inf
 from typing import Any
@@ -11,20 +12,27 @@ import trio
 from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.protocol.events import Body, EndBody, Request, Response, StreamClosed
 from hypercorn.protocol.events import Event as StreamEvent
-from hypercorn.protocol.http_stream import HTTPStream
 from hypercorn.typing import ConnectionState
 
 from ordermgmt.net import problem
+from ordermgmt.net.app_stream import AppStream
 from ordermgmt.net.limits import Limits
 from ordermgmt.net.refused import Refused
 from ordermgmt.net.request_body import ChunkedBody, LengthBody, too_large
 from ordermgmt.net.request_head import Head, check_start, find_end, read_head
 from ordermgmt.net.response_writer import ResponseWriter, date, render_head
 
-__all__ = ["Http1"]
+__all__ = ["Http1", "WholeAnswer"]
 
 STREAM_ID = 1
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class WholeAnswer(Event):
+    """Bytes of an answer, all of it, for the connection."""
+
+    data: bytes
 
 
 class Http1:
@@ -41,7 +49,7 @@ class Http1:
 
     def __init__(
         self,
-        make_stream: Callable[[Callable[[StreamEvent], Any], int], HTTPStream],
+        make_stream: Callable[[Callable[[StreamEvent], Any], int], AppStream],
         state: ConnectionState,
         send: Callable[[Event], Any],
         *,
@@ -62,7 +70,7 @@ class Http1:
         self._started = True  # the time for the first head runs since accept
         self._refused = False
         self._over = False
-        self._stream: HTTPStream | None = None
+        self._stream: AppStream | None = None
         self._free = trio.Event()
         self._response: ResponseWriter | None = None
 
@@ -140,6 +148,7 @@ class Http1:
         await self._send(Updated(idle=False))
         self._free = trio.Event()
         self._stream = self._make_stream(self._stream_send, STREAM_ID)
+        self._stream.respond = self._respond
         self._response = ResponseWriter(bodiless=head.method == b"HEAD", chunks=head.is_current, closing=not head.keeps)
         await self._stream.handle(
             Request(
@@ -196,6 +205,14 @@ class Http1:
             await self._put(response.end())
         elif isinstance(event, StreamClosed):
             await self._finish(response)
+
+    async def _respond(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> None:
+        """Take a whole answer from the application's side."""
+        response = self._response
+        if self._stream is not None and response is not None:
+            response.closing = response.closing or self._must_close() or self._body is not None
+            head = response.head(status, headers)
+            await self._send(WholeAnswer(head + response.body(body) + response.end()))
 
     async def _put(self, data: bytes) -> None:
         if data:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import trio
 from hypercorn.typing import ASGIFramework, ASGIReceiveCallable, ASGISendCallable, ASGISendEvent, HTTPScope, Scope
 
+from ordermgmt.net.app_stream import STARTS
 from ordermgmt.telemetry.edges import ObserveRequest, Outcome, outcome_of
 from ordermgmt.telemetry.logs import write_line
 from ordermgmt.telemetry.requests import REQUEST_ID, RequestContext, begin_request, end_request
@@ -34,10 +36,11 @@ def measured(
         measurement = _Measurement(service, request, observe)
 
         async def watch(event: ASGISendEvent) -> None:
-            if event["type"] == "http.response.start":
-                measurement.begin(event["status"])
+            if event["type"] in STARTS:
+                started: Any = event
+                measurement.begin(started["status"])
                 if public:
-                    event["headers"] = [*event["headers"], (_FIELD, request.id.encode())]
+                    started["headers"] = [*started["headers"], (_FIELD, request.id.encode())]
             await send(event)
 
         outcome: Outcome = "cancelled"

@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol, Self
 import trio
 
 from ordermgmt.errors import StartError
+from ordermgmt.net.tcp_stream import TcpStream
 
 __all__ = ["Address", "Binding", "Network", "TcpNetwork", "format_address", "parse_address"]
 
@@ -142,12 +143,23 @@ class TcpBinding:
 
     def open_listener(self) -> trio.abc.Listener[trio.abc.HalfCloseableStream]:
         """Listen on a duplicate of the socket, so that closing the listener keeps the queue."""
-        listener = trio.SocketListener(trio.socket.from_stdlib_socket(self._socket.dup()))
+        listener = _TcpListener(trio.SocketListener(trio.socket.from_stdlib_socket(self._socket.dup())))
         return SharedListener(listener) if self._shared else listener
 
     def close(self) -> None:
         """Close the socket."""
         self._socket.close()
+
+
+class _TcpListener(trio.abc.Listener[TcpStream]):
+    def __init__(self, listener: trio.SocketListener) -> None:
+        self._listener = listener
+
+    async def accept(self) -> TcpStream:
+        return TcpStream.take_over(await self._listener.accept())
+
+    async def aclose(self) -> None:
+        await self._listener.aclose()
 
 
 class TcpNetwork:
@@ -174,13 +186,13 @@ class TcpNetwork:
             raise StartError(msg) from error
         return TcpBinding(sock)
 
-    async def connect(self, address: Address) -> trio.SocketStream:
+    async def connect(self, address: Address) -> TcpStream:
         """Connect. Raises OSError."""
-        return await trio.open_tcp_stream(address.host, address.port)
+        return TcpStream.take_over(await trio.open_tcp_stream(address.host, address.port))
 
     def is_readable(self, stream: trio.abc.Stream) -> bool:
         """Ask the operating system without waiting."""
-        if not isinstance(stream, trio.SocketStream):
+        if not isinstance(stream, TcpStream):
             msg = f"not a stream of this network: {stream!r}"
             raise TypeError(msg)
         poll = select.poll()

@@ -16,7 +16,6 @@ import trio
 from ordermgmt.net.exchange import Busy, Interrupted, Message, Response, TooLong, Transport, Unreachable
 from ordermgmt.net.network import Address, Network
 from ordermgmt.net.persistent import open_persistent
-from ordermgmt.net.pools import open_pools
 from ordermgmt.net.tls_seam import ClientTls
 from ordermgmt.telemetry.edges import Observe, Outcome, outcome_of
 from ordermgmt.telemetry.requests import REQUEST_ID, current_request
@@ -214,6 +213,9 @@ async def open_client(
     new connections, and those in flight end over theirs. At most `limit` requests are under way at once; the others
     wait in turn, each for `patience` seconds at most. `observe` is told of each, the time in that queue included.
     """
+    # httpx is a tenth of what a start loads, and a suite that trusts only itself needs none of it.
+    from ordermgmt.net.pools import open_pools  # noqa: PLC0415 - see above
+
     async with open_pools(network, _asked(tls), limit) as pools:
         yield HttpClient(pools, addresses, limit, observe, patience)
 

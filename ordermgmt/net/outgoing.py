@@ -20,14 +20,23 @@ class Outgoing:
     What is put between two turns of the scheduler leaves in one write: a head and its body in one packet and one TLS
     record. A head that is put by an application that then waits leaves at once. `broken` is called once when the client
     does not take what it is sent within `seconds` for every 64 KiB, or is gone.
+
+    `send_now` sends without waiting; it returns False if something is left, which goes first with the next `send_all`.
     """
 
     def __init__(
-        self, send_all: Callable[[bytes], Awaitable[None]], seconds: float, broken: Callable[[], None]
+        self,
+        send_all: Callable[[bytes], Awaitable[None]],
+        seconds: float,
+        broken: Callable[[], None],
+        send_now: Callable[[bytes], bool] | None = None,
     ) -> None:
         self._send_all = send_all
+        self._send_now = send_now
         self._seconds = seconds
         self._broken = broken
+        self._sending = False
+        self._left = False
         self._waiting = bytearray()
         self._ended = False
         self._work = trio.lowlevel.ParkingLot()
@@ -37,6 +46,20 @@ class Outgoing:
         """Take bytes. After `finish`, or to a client that is gone, they are dropped."""
         if not self._ended:
             self._waiting += data
+            self._work.unpark()
+
+    def send(self, data: bytes) -> None:
+        """Take bytes that nothing follows for now: they leave here, without the task, if nothing is in their way."""
+        busy = self._sending or self._left or self._waiting or self._ended
+        if busy or self._send_now is None or len(data) > SEND_SIZE:
+            self.put(data)
+            return
+        try:
+            self._left = not self._send_now(data)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            self.finish()
+            self._broken()
+        if self._left:
             self._work.unpark()
 
     async def room(self) -> None:
@@ -52,14 +75,16 @@ class Outgoing:
     async def run(self) -> None:
         """Send until `finish`, or until the client is gone."""
         try:
-            while self._waiting or not self._ended:
-                if not self._waiting:
+            while self._waiting or self._left or not self._ended:
+                if not (self._waiting or self._left):
                     await self._work.park()
                     continue
                 data = bytes(self._waiting[:SEND_SIZE])
                 del self._waiting[:SEND_SIZE]
+                self._left, self._sending = False, True
                 with trio.CancelScope(deadline=trio.current_time() + self._seconds) as patience:
                     await self._send_all(data)
+                self._sending = False
                 if patience.cancelled_caught:
                     self._broken()
                     return

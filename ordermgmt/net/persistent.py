@@ -16,6 +16,7 @@ import trio
 
 from ordermgmt.net.client_connection import ClientConnection
 from ordermgmt.net.exchange import KEEP_ALIVE, Interrupted, Message, Response, Unreachable
+from ordermgmt.net.fields import is_field_name, is_field_value
 from ordermgmt.net.lines import Lines
 from ordermgmt.net.network import Address, Network, format_address
 from ordermgmt.net.tls_seam import ClientTls, PeerRefused
@@ -25,8 +26,6 @@ __all__ = ["Persistent", "open_persistent"]
 T = TypeVar("T")
 
 
-_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 _LINE = re.compile(r"[A-Z]+ [\x21\x22\x24-\x7e]+")
 _LOST = (trio.BrokenResourceError, trio.ClosedResourceError)
 
@@ -114,7 +113,8 @@ class Persistent:
                     found = connection
                     break
                 ended.append(connection)
-        await _cut(ended)  # shielded, so what was found is not lost here
+        if ended:
+            await _cut(ended)  # shielded, so what was found is not lost here
         return found
 
     async def _open(self, address: Address, tls: ClientTls | None) -> ClientConnection:
@@ -144,17 +144,17 @@ def _render_head(address: Address, message: Message) -> bytes:
     if not _LINE.fullmatch(line):
         msg = f"this is no request: {line!a:.100}"
         raise ValueError(msg)
-    parts = [
-        f"{line} HTTP/1.1\r\nhost: {format_address(address)}\r\naccept-encoding: identity\r\nuser-agent: ordermgmt"
-    ]
+    line += f" HTTP/1.1\r\nhost: {format_address(address)}\r\naccept-encoding: identity\r\nuser-agent: ordermgmt"
+    parts = [line.encode("latin-1")]
     for name, value in message.headers:
-        if not (_NAME.fullmatch(name) and _VALUE.fullmatch(value)):
+        raw_name, raw_value = name.encode("latin-1", "replace"), value.encode("latin-1")
+        if not (is_field_name(raw_name) and is_field_value(raw_value)):
             msg = f"this is no header field: {name!a:.100}"
             raise ValueError(msg)
-        parts.append(f"{name}: {value}")
+        parts.append(b"%b: %b" % (raw_name, raw_value))
     if message.content or message.method in {"POST", "PUT"}:
-        parts.append(f"content-length: {len(message.content)}")
-    return "\r\n".join([*parts, "", ""]).encode("latin-1")
+        parts.append(b"content-length: %d" % len(message.content))
+    return b"\r\n".join([*parts, b"", b""])
 
 
 async def _cut(connections: Iterable[ClientConnection]) -> None:

@@ -12,6 +12,7 @@ from http import HTTPStatus
 
 import msgspec
 
+from ordermgmt.net.fields import is_field_name, is_field_value
 from ordermgmt.net.refused import Refused
 
 __all__ = ["MAX_FIELDS", "MAX_HEAD", "MAX_REQUEST_LINE", "Head", "check_start", "check_target", "find_end", "read_head"]
@@ -25,11 +26,8 @@ MAX_HEAD = 16 * 1024
 
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]"
 _END = re.compile(rb"\n\r?\n")
-_BARE = re.compile(rb"(?<!\r)\n|\r(?!\n)")
-_FOLDED = re.compile(rb"\n[ \t]")
 _START = re.compile(_TOKEN)
 _REQUEST_LINE = re.compile(rb"(" + _TOKEN + rb"+) ([^ ]+) HTTP/([0-9]\.[0-9])")
-_FIELD = re.compile(rb"(" + _TOKEN + rb"+):([\t\x20-\x7e\x80-\xff]*)")
 _METHOD = re.compile(rb"[A-Z][A-Z_-]{0,31}")
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~%!$&'()*+;=-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 _TARGET = re.compile(rb"[\x21\x22\x24-\x7e]+")  # printable ASCII without "#"
@@ -81,7 +79,8 @@ def read_head(head: bytes) -> Head:
     two ways.
     405: CONNECT. 414, 431 (RFC 6585 section 5): too long or too many. 417, 501, 505: not spoken here.
     """
-    if _BARE.search(head) or _FOLDED.search(head):
+    ends = head.count(b"\r\n")
+    if not ends == head.count(b"\n") == head.count(b"\r") or b"\n " in head or b"\n\t" in head:
         raise _bad("bad-line", "a line does not end in CRLF, or continues another")
     line, *lines = head[:-4].split(b"\r\n")
     if len(line) > MAX_REQUEST_LINE:
@@ -144,10 +143,10 @@ def _fields(lines: list[bytes]) -> list[tuple[bytes, bytes]]:
     """Read fields; values keep the white space around them."""
     fields: list[tuple[bytes, bytes]] = []
     for line in lines:
-        field = _FIELD.fullmatch(line)
-        if field is None:
+        name, colon, value = line.partition(b":")
+        if not (colon and is_field_name(name) and is_field_value(value)):
             raise _bad("bad-field", "a header field is malformed")
-        fields.append((field[1].lower(), field[2]))
+        fields.append((name.lower(), value))
     return fields
 
 

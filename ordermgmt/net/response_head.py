@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import msgspec
 
 from ordermgmt.net.exchange import Interrupted
+from ordermgmt.net.fields import is_field_name, is_field_value
 
 __all__ = ["MAX_RESPONSE_HEAD", "ResponseHead", "read_response_head"]
 
@@ -15,7 +16,6 @@ MAX_RESPONSE_HEAD = 64 * 1024
 """Bytes; those of our services have under 1 KiB."""
 
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: [\t\x20-\x7e\x80-\xff]*)?")
-_FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)")
 _LENGTH = re.compile(r"[0-9]{1,15}")
 _BODILESS = frozenset({204, 304})
 
@@ -47,10 +47,10 @@ def read_response_head(head: bytes, method: str) -> ResponseHead:
     status = int(found[2])
     headers: dict[str, str] = {}
     for each in lines:
-        field = _FIELD.fullmatch(each)
-        if field is None:
+        raw_name, colon, raw_value = each.partition(b":")
+        if not (colon and is_field_name(raw_name) and is_field_value(raw_value)):
             raise _bad("a header field is malformed")
-        name, value = field[1].decode("ascii").lower(), field[2].decode("latin-1").rstrip(" \t")
+        name, value = raw_name.decode("ascii").lower(), raw_value.decode("latin-1").strip(" \t")
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     length, chunked = _framing(headers)
     if method == "HEAD" or status in _BODILESS or status < 200:

@@ -20,6 +20,7 @@ from werkzeug.datastructures import Headers
 from ordermgmt.errors import Forbidden, Unauthenticated
 from ordermgmt.net import steps
 from ordermgmt.net.app import App, one_error, read_body, render_failure
+from ordermgmt.net.app_stream import ANSWER
 from ordermgmt.net.app_tasks import INBOX, Inbox
 from ordermgmt.net.call import Answer, Call, Endpoint
 from ordermgmt.telemetry.trace import name_by_route
@@ -106,6 +107,7 @@ class ShortCut:
         with trio.CancelScope() as gone:
             inbox.when_gone(gone)
             answer = await self._answer(way, call, scope["state"].get("peer"))
+            inbox.when_gone(None)
         if gone.cancelled_caught:
             return
         headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers]
@@ -114,8 +116,7 @@ class ShortCut:
             headers.append((steps.HEADER.encode(), steps.render_steps(gathered).encode()))
         if answer.content is not None:
             headers.append((b"content-length", b"%d" % len(answer.content)))
-        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-        await send({"type": "http.response.body", "body": answer.content or b""})
+        await send({"type": ANSWER, "status": answer.status, "headers": headers, "body": answer.content or b""})
 
     def _find(self, scope: Any) -> tuple[_Way, dict[str, str]] | None:
         if not ENABLED or scope["type"] != "http" or scope["query_string"] or INBOX not in scope["extensions"]:

@@ -12,6 +12,8 @@ from contextlib import suppress
 
 import trio
 
+from ordermgmt.net.tcp_stream import Prompt
+
 __all__ = ["TlsStream"]
 
 RECEIVE_SIZE = 65536
@@ -41,6 +43,8 @@ class TlsStream:
         self._tls = context.wrap_bio(
             self._incoming, self._outgoing, server_side=server_side, server_hostname=server_hostname
         )
+        self._prompt = transport if isinstance(transport, Prompt) else None
+        self._unsent = b""
         self._ready = False
         self._broken = False
         self._writing = False
@@ -70,6 +74,24 @@ class TlsStream:
                 self._broken = True
                 raise trio.BrokenResourceError from error
         await self._flush()
+
+    def send_now(self, data: bytes) -> bool:
+        """Send without waiting. False if some of it is left, which goes with the next `send_all`, be it of nothing."""
+        self._check()
+        try:
+            self._tls.write(data)
+        except ssl.SSLError as error:
+            self._broken = True
+            raise trio.BrokenResourceError from error
+        if self._writing or self._unsent or self._prompt is None:
+            return False
+        records = self._outgoing.read()
+        try:
+            self._unsent = records[self._prompt.send_now(records) :]
+        except BaseException:
+            self._broken = True
+            raise
+        return not self._unsent
 
     async def receive_some(self, max_bytes: int = RECORD) -> bytes:
         """Return some bytes, none at the end."""
@@ -124,7 +146,7 @@ class TlsStream:
         """Send what is to be sent; records of the reader and the writer go out whole and in order."""
         while self._writing:
             await self._written.park()
-        data = self._outgoing.read()
+        data, self._unsent = self._unsent + self._outgoing.read(), b""
         if not data:
             return
         self._writing = True

@@ -6,6 +6,7 @@ from typing import Any
 
 from hypercorn.typing import ASGIFramework, ASGIReceiveCallable, ASGISendCallable, ASGISendEvent, Scope
 
+from ordermgmt.net.app_stream import STARTS
 from ordermgmt.net.app_tasks import INBOX
 from ordermgmt.telemetry.trace import BeginSpan, Span
 
@@ -35,8 +36,9 @@ async def _watched(
     app: ASGIFramework, span: Span, scope: Any, receive: ASGIReceiveCallable, send: ASGISendCallable
 ) -> None:
     async def watch(event: ASGISendEvent) -> None:
-        if event["type"] == "http.response.start":
-            span.answered(event["status"])
+        if event["type"] in STARTS:
+            started: Any = event
+            span.answered(started["status"])
         await send(event)
 
     await app(scope, receive, watch)

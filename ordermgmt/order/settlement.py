@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 import trio
@@ -92,28 +92,30 @@ class Settlement:
         """
         listeners = self._listeners.setdefault(entry.id, _Listeners())
         listeners.count += 1
+        end = trio.current_time() + patience
         try:
-            with trio.move_on_after(patience):
-                return await self._watch(entry, listeners, PASS if started else 0.0)
+            if started:  # there is nothing to look at yet, and most often there never will be
+                with trio.move_on_after(min(PASS, patience)):
+                    await listeners.told.wait()
+            if listeners.entry is None:
+                with trio.move_on_at(end):
+                    return await self._watch(entry, listeners)
         finally:
             listeners.count -= 1
             if not listeners.count and self._listeners.get(entry.id) is listeners:
                 del self._listeners[entry.id]
-        return entry
+        return listeners.entry or entry
 
-    async def _watch(self, entry: Entry, listeners: _Listeners, pause: float) -> Entry:
+    async def _watch(self, entry: Entry, listeners: _Listeners) -> Entry:
         while True:
-            with trio.move_on_after(pause):
-                await listeners.told.wait()
-                if listeners.entry is not None:
-                    return listeners.entry
-            pause = PASS
-            try:
+            with suppress(Unavailable):
                 found = await self._database.read(lambda tx: journal_store.find(tx, entry.id))
-            except Unavailable:
-                continue
-            if found is not None and found.state is not State.PENDING:
-                return found
+                if found is not None and found.state is not State.PENDING:
+                    return found
+            with trio.move_on_after(PASS):
+                await listeners.told.wait()
+            if listeners.entry is not None:
+                return listeners.entry
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Take up what was left behind, now and every second, until `stop`."""

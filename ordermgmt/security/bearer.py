@@ -12,7 +12,7 @@ __all__ = ["bearer_token", "challenge"]
 MAX_CREDENTIALS = 8 * 1024 + 16
 """Characters of an Authorization header: a token of 8 KiB and its scheme."""
 
-_BEARER = re.compile(r"bearer +([A-Za-z0-9._~+/-]+=*)", re.ASCII | re.IGNORECASE)
+_BEARER = re.compile(r"(?i:bearer) +([A-Za-z0-9._~+/-]+=*)", re.ASCII)
 _NOTHING_PRESENTED = frozenset({"no-token", "other-scheme"})
 
 

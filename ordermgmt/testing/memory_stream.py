@@ -104,6 +104,17 @@ class MemoryStream(trio.abc.HalfCloseableStream):
                     return
                 await pipe.changed.park()
 
+    def send_now(self, data: bytes) -> int:
+        """Send what there is room for. See `net.tcp_stream.Prompt`."""
+        pipe = self._outgoing
+        self._check_open()
+        if pipe.broken or pipe.ended:
+            raise trio.BrokenResourceError("the other end is gone")
+        sent = min(len(data), max(CAPACITY - len(pipe.buffer), 0))
+        pipe.put(memoryview(data)[:sent])
+        pipe.wake()
+        return len(data) if pipe.way.lossy else sent
+
     async def wait_send_all_might_not_block(self) -> None:
         """Wait until there is room."""
         while not self._outgoing.broken and len(self._outgoing.buffer) >= CAPACITY:

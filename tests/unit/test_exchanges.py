@@ -12,6 +12,7 @@ from ordermgmt.errors import Unauthenticated, Unavailable
 from ordermgmt.gateway import browsers, main
 from ordermgmt.gateway import exchanges as module
 from ordermgmt.gateway.exchanges import Exchanged, Exchanges
+from ordermgmt.security.principal import Principal
 from ordermgmt.security.revocations import RevocationLine, Revocations
 from ordermgmt.sts.client import IssuedToken
 from ordermgmt.testing.clocks import VirtualClock
@@ -35,7 +36,8 @@ class Sts:
         await trio.sleep(1)
         if self.failure is not None:
             raise self.failure
-        return Exchanged(f"{audience}-{len(self.asked)}", asked_at + LIFE, asked_at, frozenset({f"id of {token[:1]}"}))
+        ids, principal = frozenset({f"id of {token[:1]}"}), Principal(iss="sts", sub="alice", scopes=frozenset())
+        return Exchanged(f"{audience}-{len(self.asked)}", asked_at + LIFE, asked_at, ids, principal)
 
 
 async def test_callers_of_one_token_share_one_exchange(autojump_clock: trio.abc.Clock, nursery: trio.Nursery) -> None:

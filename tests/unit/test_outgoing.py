@@ -90,3 +90,65 @@ async def outgoing_room_soon(outgoing: Outgoing) -> None:
     outgoing.put(b"x" * (SEND_SIZE + HIGH_WATER + 1))
     await trio.lowlevel.checkpoint()
     await outgoing.room()
+
+
+class PromptWire(Wire):
+    """Takes so many bytes at once, and the rest when it is written."""
+
+    def __init__(self, room: int) -> None:
+        super().__init__()
+        self.room = room
+        self.prompt: list[bytes] = []
+        self.left = b""
+
+    def send_now(self, data: bytes) -> bool:
+        if self.room < 0:
+            raise trio.BrokenResourceError
+        self.prompt.append(data[: self.room])
+        self.left = data[self.room :]
+        return not self.left
+
+    async def send_all(self, data: bytes) -> None:
+        await self.open.wait()
+        self.writes.append(self.left + data)
+        self.left = b""
+
+
+async def test_an_answer_leaves_at_once_and_what_is_left_before_what_follows(autojump_clock: trio.abc.Clock) -> None:
+    wire = PromptWire(10)
+    outgoing = Outgoing(wire.send_all, 30, wire.breaks, wire.send_now)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(outgoing.run)
+        outgoing.send(b"short")
+        assert wire.prompt == [b"short"]
+        outgoing.send(b"an answer that is long")
+        outgoing.send(b"-next-")
+        await trio.sleep(1)  # a write is under way
+        outgoing.send(b"last")
+        wire.open.set()
+        outgoing.finish()
+    assert b"".join([*wire.prompt, *wire.writes]) == b"shortan answer that is long-next-last"
+    assert len(wire.prompt) == 2
+    assert not wire.broken
+
+
+async def test_what_is_left_of_an_answer_has_its_time_too(autojump_clock: trio.abc.Clock) -> None:
+    wire = PromptWire(1)
+    outgoing = Outgoing(wire.send_all, 30, wire.breaks, wire.send_now)
+    start = trio.current_time()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(outgoing.run)
+        outgoing.send(b"long")
+    assert trio.current_time() - start == pytest.approx(30)
+    assert wire.broken == 1
+
+
+async def test_an_answer_to_nobody_ends_it(autojump_clock: trio.abc.Clock) -> None:
+    wire = PromptWire(-1)
+    outgoing = Outgoing(wire.send_all, 30, wire.breaks, wire.send_now)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(outgoing.run)
+        await trio.sleep(1)
+        outgoing.send(b"short")
+    assert wire.broken == 1
+    assert not wire.writes

@@ -10,6 +10,7 @@ from ordermgmt.gateway.sessions import LoginSecrets, Tokens
 from ordermgmt.gateway.sign_in import Begun, Finished
 from ordermgmt.net.call import Answer, Call
 from ordermgmt.net.exchange import Message, Response
+from ordermgmt.security.principal import Principal
 from ordermgmt.security.tokens import Unverified, parse
 from ordermgmt.storage import PostgresSchema
 from ordermgmt.sts.client import IssuedToken
@@ -38,7 +39,7 @@ HOLDERS = {
     "secrets of a login": LoginSecrets(SECRET, SECRET, SECRET),
     "begun login": Begun("https://sts", SECRET),
     "finished login": Finished("/", SECRET),
-    "exchanged token": Exchanged(SECRET, 0.0, 0.0),
+    "exchanged token": Exchanged(SECRET, 0.0, 0.0, frozenset(), Principal("iss", "sub", frozenset())),
     "issued token": IssuedToken(SECRET, 60, frozenset()),
     "token response": TokenResponse(access_token=SECRET, expires_in=60),
     "token request": read_token_request([("subject_token", SECRET)], [BASIC]),

@@ -81,9 +81,11 @@ class PausedThreads(WorkerThreads):
         self.release.clear()
 
     async def run(self, fn: Callable[[], T], *, limiter: trio.CapacityLimiter | None = None) -> T:
+        token = trio.lowlevel.current_trio_token()
+
         def slow() -> T:
             if not self.release.is_set():
-                trio.from_thread.run_sync(self.begun.set)
+                trio.from_thread.run_sync(self.begun.set, trio_token=token)
                 self.release.wait(10)
             return fn()
 

@@ -104,3 +104,30 @@ async def test_nothing_is_said_before_the_handshake(tmp_path: Path, autojump_clo
         fresh = TlsStream(memory_stream_pair()[0], client._tls.context)
         with pytest.raises(trio.BrokenResourceError):
             await fresh.send_all(b"too early")
+
+
+async def test_what_is_sent_at_once_and_does_not_fit_goes_first_with_the_next(
+    tmp_path: Path, autojump_clock: trio.abc.Clock
+) -> None:
+    async with ends(tmp_path) as (client, server, _):
+        parts = [bytes([number]) * 10_000 for number in range(12)]
+        whole = [client.send_now(part) for part in parts]
+        assert whole[0]
+        assert not whole[-1]
+        received = []
+        async with trio.open_nursery() as nursery:
+
+            @nursery.start_soon
+            async def reader() -> None:
+                received.append(await read(server, 12 * 10_000 + len(DATA)))
+
+            await client.send_all(DATA)
+        assert received == [b"".join(parts) + DATA]
+
+
+async def test_what_is_sent_at_once_to_nobody_breaks_the_stream(tmp_path: Path, autojump_clock: trio.abc.Clock) -> None:
+    async with ends(tmp_path) as (client, _, wire):
+        wire.reset()
+        for _ in range(2):
+            with pytest.raises(trio.BrokenResourceError):
+                client.send_now(b"a")

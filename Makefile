@@ -16,7 +16,7 @@ ARGS ?=
 # Options of pytest: make test TESTS="tests/unit -k tokens"
 TESTS ?=
 
-.PHONY: setup run demo guide test test-postgres bench bench-calls bench-tokens bench-orders bench-sts profile crash-test lint style types format lock clean mutation stateful npm conformance dist test-browser screenshots
+.PHONY: setup run demo guide test test-postgres bench bench-calls bench-tokens bench-orders bench-sts profile crash-test lint style types format lock clean mutation stateful npm conformance reference dist test-browser screenshots
 
 setup: $(VENV)/.dev  ## everything for work on the project
 
@@ -120,6 +120,9 @@ mutation: $(VENV)/.dev  ## weaken each check of a token, one at a time, and see 
 
 conformance: $(VENV)/.dev  ## docs/conformance.md from the tables in tests/conformance/rows
 	$(BIN)/python -m tests.conformance
+
+reference: $(VENV)/.dev  ## docs/reference from the code: command line, HTTP API, errors
+	@$(BIN)/python -m tests.reference 2>/dev/null
 
 format: $(VENV)/.dev  ## let ruff write the files
 	$(BIN)/ruff format .

@@ -122,7 +122,7 @@ conformance: $(VENV)/.dev  ## docs/conformance.md from the tables in tests/confo
 	$(BIN)/python -m tests.conformance
 
 reference: $(VENV)/.dev  ## docs/reference from the code: command line, HTTP API, errors
-	@$(BIN)/python -m tests.reference 2>/dev/null
+	$(BIN)/python -m tests.reference
 
 format: $(VENV)/.dev  ## let ruff write the files
 	$(BIN)/ruff format .

@@ -93,8 +93,9 @@ def test_a_compose_file_hands_each_service_its_own_key() -> None:
     for name, service in found["services"].items():
         keys = [secret["source"] for secret in service["secrets"] if secret["source"].endswith("-key")]
         assert keys == [f"{name}-key"]
-        assert "database-password" in str(service["secrets"])
-        assert "database" in service["networks"]
+        keeps_data = next(one.keeps_data for one in SERVICES if one.name == name)
+        assert ("database-password" in str(service["secrets"])) is keeps_data
+        assert ("database" in service["networks"]) is keeps_data
     assert found["secrets"]["database-password"] == {"file": "./pw"}
 
 

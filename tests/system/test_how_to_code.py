@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.pages import HOW_TO, commands, run, run_with
+from tests.system.pages import HOW_TO, commands, run
 from tests.system.processes import ROOT, suite
 
 PAGES = {"add-a-route": ["200"], "add-a-scope": ["201", "200", "403"], "add-a-service": ["200"]}
@@ -26,16 +27,15 @@ AFFECTED = (
 """Tests that look at tables, and would miss what is not in them."""
 
 
-def apply(page: str, *options: str, folder: Path = ROOT) -> str:
+def apply(page: str, *options: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
     command = ["git", "apply", *options, str(HOW_TO / f"{page}.md")]
-    done = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    return subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True)
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_what_a_page_changes_is_as_it_shows(page: str) -> None:
-    apply(page, "--check")
+    done = apply(page, "--check")
+    assert done.returncode == 0, done.stderr
 
 
 def copy(folder: Path) -> Path:
@@ -58,19 +58,31 @@ def copy(folder: Path) -> Path:
 @pytest.mark.parametrize("page", PAGES)
 def test_a_copy_of_the_source_does_what_the_page_says(page: str, tmp_path: Path) -> None:
     source, place = copy(tmp_path / "source"), tmp_path / "place"
-    added = [line.split()[2] for line in apply(page, "--numstat").splitlines()]
-    apply(page, folder=source)
+    added = [line.split()[2] for line in apply(page, "--numstat").stdout.splitlines()]
+    assert apply(page, folder=source).returncode == 0
     tests = [name for name in added if "/test_" in name]
     assert tests
-    of_the_copy = {"PYTHONPATH": str(source)}
-    python = sys.executable
-    script = f"""
-        {python} -m tests.reference
-        {python} -m ruff check --no-cache . && {python} -m ruff format --no-cache --check .
-        {python} -m pytest -q -p no:cacheprovider {" ".join(dict.fromkeys([*tests, *AFFECTED]))}
-    """
-    run_with(script, source, of_the_copy, timeout=240)
+    check(source, "tests.reference")
+    check(source, "ruff", "check", "--no-cache", ".")
+    check(source, "ruff", "format", "--no-cache", "--check", ".")
+    check(source, "pytest", "-q", "-p", "no:cacheprovider", *dict.fromkeys([*tests, *AFFECTED]))
     place.mkdir()
-    with suite(place, changes=of_the_copy, program=(python, str(source / "supervisor.py"))) as running:
+    of_the_copy = {"PYTHONPATH": str(source)}
+    with suite(place, changes=of_the_copy, program=(sys.executable, str(source / "supervisor.py"))) as running:
         assert run(commands(HOW_TO / f"{page}.md"), running, of_the_copy) == PAGES[page]
         assert running.stop() == 0
+
+
+def check(source: Path, *module: str) -> None:
+    """Run a module in the copy. Fails the test if it fails."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("ORDERMGMT_", "PYTEST_"))}
+    done = subprocess.run(
+        [sys.executable, "-m", *module],
+        cwd=source,
+        env=inherited | {"PYTHONPATH": str(source)},
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

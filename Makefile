@@ -54,7 +54,7 @@ screenshots: $(VENV)/.dev  ## pictures of the web client for the README; needs C
 
 # Tests of these names would find nothing else there: they are about connections, tokens and files.
 NO_DATA := faults/test_unkillable contract/test_unforgeable contract/test_deployment contract/test_openapi contract/test_browser contract/test_path \
-	faults/test_rotation faults/test_jwks faults/test_pools
+	contract/test_start_orders faults/test_rotation faults/test_jwks faults/test_pools
 # make test-postgres EVERY=--every=2 runs half of the files, tomorrow the other half.
 EVERY ?=
 test-postgres: $(VENV)/.dev  ## the tests of whole suites and of orders once more, with their data in PostgreSQL

@@ -39,7 +39,7 @@ def commands(page: Path) -> str:
     return "\n".join(blocks(page, "bash"))
 
 
-def run_with(script: str, folder: Path, changes: Mapping[str, str] | None = None, *, timeout: float = 60) -> str:
+def run_with(script: str, folder: Path, changes: Mapping[str, str] | None = None, *, timeout: float = 120) -> str:
     """Run commands in a folder, and return what they printed. Fails the test if one of them fails."""
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],

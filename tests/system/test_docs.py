@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
-from tests.system.pages import DOCS, HOW_TO, PAGES, commands, heading_anchors, links, run
+from ordermgmt.__main__ import main
+from ordermgmt.commands.running import run as run_command
+from tests.system.pages import DOCS, HOW_TO, PAGES, blocks, commands, heading_anchors, links, run
 from tests.system.processes import ROOT, SuiteProcess, suite
 
 
@@ -27,11 +31,19 @@ def test_the_commands_of_the_operators_page(plain: SuiteProcess) -> None:
     assert run(commands(DOCS / "operate.md"), plain) == ["200", "200", "200", "200", "200", "200", "401"]
 
 
+@pytest.mark.slow
+def test_users_and_clients_are_added(plain: SuiteProcess) -> None:
+    assert run(commands(HOW_TO / "users-and-clients.md"), plain) == []
+    assert "carol\tenabled\tCarol C.\tclerk\tadd_order" in plain.command("users", "list")
+
+
+@pytest.mark.slow
 def test_what_is_rotated(plain: SuiteProcess) -> None:
     assert run(commands(HOW_TO / "rotate.md"), plain) == []
     assert plain.is_ready()
 
 
+@pytest.mark.slow
 def test_a_backup_is_taken_and_restored(tmp_path: Path) -> None:
     page = HOW_TO / "back-up.md"
     while_it_runs, when_it_is_stopped = re.findall(r"```bash\n(.*?)```", page.read_text(), flags=re.DOTALL)
@@ -56,6 +68,59 @@ def test_the_story_of_the_guide(tmp_path: Path) -> None:
         ]
 
 
+def typed(page: Path) -> list[list[str]]:
+    """Return the commands that a page shows for a terminal, as words."""
+    text = re.sub(r"\$\([^)]*\)", "1", "\n".join(blocks(page, "console")).replace("\\\n", " "))
+    lines = [line.removeprefix("$ ") for line in text.splitlines() if line.startswith("$ ")]
+    return [
+        shlex.split(command, comments=True) for line in lines for command in re.split(r" && | & | \| |(?<=z) &$", line)
+    ]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_what_is_shown_for_a_terminal_is_there(page: Path) -> None:
+    """What takes a terminal, minutes or other machines does not run here; but its targets and options exist."""
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+    for program, *words in typed(page):
+        match program:
+            case "make":
+                assert words[0] in targets
+                for variable in words[1:]:
+                    check_options(variable)
+            case "ordermgmt":
+                parse(main, words)
+            case "python":
+                assert words[0] == "supervisor.py"
+                parse(run_command, words[1:])
+            case "git":
+                assert words[:1] == ["apply"]
+                assert (ROOT / words[1]).is_file()
+            case _:
+                assert program in ELSEWHERE or (program.startswith("dist/") and program.endswith(".pyz"))
+
+
+ELSEWHERE = {"cp", "docker", "kubectl", "openssl", "scp"}
+
+
+def check_options(variable: str) -> None:
+    """Fail if `ARGS` of `make run` or `TESTS` of `make test` names what there is not."""
+    name, _, value = variable.partition("=")
+    if name == "ARGS":
+        parse(run_command, shlex.split(value))
+    else:
+        assert name == "TESTS"
+        assert (ROOT / value).exists() or "tests/contract/test_" in value
+
+
+def parse(command: click.Command, words: list[str]) -> None:
+    """Read a command line as click does, down to the last command. Raises what click raises; runs nothing."""
+    context = command.make_context(command.name, list(words))
+    while isinstance(context.command, click.Group):
+        _, below, rest = context.command.resolve_command(context, [*context._protected_args, *context.args])
+        assert below is not None
+        context = below.make_context(below.name, rest, parent=context)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_every_link_leads_somewhere(page: Path) -> None:
     broken = []
@@ -71,7 +136,5 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 
 def test_every_page_can_be_found() -> None:
     linked = {(page.parent / link.partition("#")[0]).resolve() for page in PAGES for link in links(page)}
-    index = {DOCS / "decisions"}
-    assert [page for page in PAGES if page.resolve() not in linked and not index & set(page.parents)] == [
-        ROOT / "README.md"
-    ]
+    known = {ROOT / "README.md", *(DOCS / "decisions").iterdir()}
+    assert [page for page in PAGES if page not in known and page not in linked] == []

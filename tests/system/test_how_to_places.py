@@ -18,6 +18,8 @@ from tests.system.pages import HOW_TO, blocks, commands, run, run_with
 from tests.system.processes import suite
 from tests.system.test_partial_start import free_ports
 
+pytestmark = pytest.mark.slow
+
 ORDER = {"name": "Sample", "items": [{"category": "books", "code": "978-1617295959", "qty": 1}]}
 
 
@@ -63,7 +65,6 @@ def sign_in_and_order(gateway: str, folder: Path) -> None:
         assert [one["name"] for one in browser.get(f"{gateway}/api/order").json()["orders"]] == ["Sample"]
 
 
-@pytest.mark.slow
 def test_two_machines(tmp_path: Path) -> None:
     page = HOW_TO / "several-machines.md"
     printed = ("9445", "9446", "9091", "9090", "8443")
@@ -92,7 +93,6 @@ def test_two_machines(tmp_path: Path) -> None:
         assert first.stop() == 0
 
 
-@pytest.mark.slow
 def test_postgresql(tmp_path: Path, postgres: PostgresServer) -> None:
     page = HOW_TO / "postgresql.md"
     (settings,) = blocks(page, "toml")

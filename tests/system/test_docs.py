@@ -80,11 +80,10 @@ def typed(page: Path) -> list[list[str]]:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_what_is_shown_for_a_terminal_is_there(page: Path) -> None:
     """What takes a terminal, minutes or other machines does not run here; but its targets and options exist."""
-    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
     for program, *words in typed(page):
         match program:
             case "make":
-                assert words[0] in targets
+                assert words[0] in TARGETS
                 for variable in words[1:]:
                     check_options(variable)
             case "ordermgmt":
@@ -99,6 +98,21 @@ def test_what_is_shown_for_a_terminal_is_there(page: Path) -> None:
                 assert program in ELSEWHERE or (program.startswith("dist/") and program.endswith(".pyz"))
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_what_shows_a_claim_is_there(page: Path) -> None:
+    """Commands within the text: those that measure, and those that prove."""
+    inline = re.findall(r"`((?:make|\.venv/bin/pytest) [^`]+)`", re.sub(r"\s+", " ", page.read_text()))
+    missing = []
+    for command in inline:
+        program, *words = shlex.split(command)
+        named = [words[0]] if program == "make" else []
+        paths = [path for word in words for path in re.findall(r"tests/[\w./-]+", word)]
+        missing += [target for target in named if target not in TARGETS]
+        missing += [path for path in paths if not (ROOT / path).exists()]
+    assert missing == []
+
+
+TARGETS = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
 ELSEWHERE = {"cp", "docker", "kubectl", "openssl", "scp"}
 
 

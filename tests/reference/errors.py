@@ -68,7 +68,7 @@ def render() -> str:
 
 
 def _statuses(found: Iterable[Raised]) -> Iterator[str]:
-    kinds = {kind.status: kind for kind in vars(errors).values() if isinstance(kind, type) and kind.__name__ in KINDS}
+    kinds = {kind.status: kind for kind in KINDS.values()}
     by_status: dict[int, list[Raised]] = {}
     for one in found:
         by_status.setdefault(one.status, []).append(one)

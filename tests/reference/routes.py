@@ -49,7 +49,7 @@ def _recorded() -> Iterator[dict[str, Mapping[tuple[str, str], Policy]]]:
         protect(guard, app)
         found[guard._realm] = dict(guard._policies)
 
-    Guard.protect = record  # type: ignore[method-assign]
+    Guard.protect = record  # type: ignore[assignment, method-assign]
     try:
         yield found
     finally:

@@ -17,8 +17,8 @@ from tests.reference.meanings import MEANINGS
 __all__ = ["Raised", "oauth_errors", "problems"]
 
 PACKAGE = Path(errors.__file__).parent
-KINDS = {
-    name: kind.status
+KINDS: dict[str, type[errors.Error]] = {
+    name: kind
     for name, kind in vars(errors).items()
     if isinstance(kind, type) and issubclass(kind, errors.Error) and kind is not errors.Error
 }
@@ -61,9 +61,9 @@ def oauth_errors() -> dict[str, set[str]]:
 
 def _in_module(path: Path) -> Iterator[Raised]:
     module = _Module(path)
-    for kind, status in KINDS.items():
-        for call, function in module.calls(kind):
-            yield from module.raised(kind, status, call.args, function)
+    for name, kind in KINDS.items():
+        for call, function in module.calls(name):
+            yield from module.raised(name, kind.status, call.args, function)
     for call, function in module.calls("Refused"):
         if call.args and isinstance(call.args[0], ast.Attribute):
             status = HTTPStatus[call.args[0].attr].value

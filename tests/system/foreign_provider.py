@@ -56,7 +56,7 @@ class ForeignProvider:
 
     def document(self, path: str) -> dict[str, Any] | None:
         """Return what is published at a path."""
-        documents = {
+        documents: dict[str, dict[str, Any]] = {
             "/keys": {"keys": [self.key.as_dict(private=False)]},
             "/.well-known/openid-configuration": {
                 "issuer": self.url,

@@ -103,7 +103,7 @@ def test_postgresql(tmp_path: Path, postgres: PostgresServer) -> None:
         changed(settings, {"db.example.com/ordermgmt?sslmode=verify-full": f"/ordermgmt?{there}"})
     )
     (tmp_path / "database-password").write_text("not asked for\n")
-    postgres.execute(*(sql.SQL(statement) for statement in re.findall(r"\S[^;]*;", made)))  # type: ignore[arg-type]
+    postgres.execute(*(sql.SQL(statement) for statement in re.findall(r"\S[^;]*;", made)))
     try:
         with suite(tmp_path, "--config", "shop.toml") as running:
             assert run(commands(page), running) == ["201"]

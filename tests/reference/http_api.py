@@ -25,7 +25,9 @@ SERVICES = """\
 ## Routes of all services
 
 Who may use each, as the running services check it. HEAD is as GET. Whatever is not here is 404, and a service with a
-route that has no policy does not start. [How to add one](../how-to/add-a-route.md).
+route that has no policy does not start. [How to add one](../how-to/add-a-route.md). Beside them each supervisor has an
+admin listener, plain HTTP without tokens, for `/healthz`, `/readyz`, `/readyz/{service}`, `/metrics`, `/status` and
+`/history`: [keep it private](../config.md#admin).
 """
 ABOUT = {
     "gateway": "All below `/api` is the API once more, [for browsers](../web.md): with a session in place of a token.",

@@ -17,7 +17,7 @@ from ordermgmt.net.outbound import Response
 from ordermgmt.storage import open_database
 from ordermgmt.sts.main import open_accounts
 from ordermgmt.supervision.health import State
-from ordermgmt.system import Suite
+from ordermgmt.system import Suite, service_names
 from ordermgmt.testing.harness import RunningSystem, running_system
 from tests.contract.login_setup import CLIENT, Portal
 from tests.contract.shop_setup import open_shop, surfer
@@ -160,7 +160,7 @@ async def test_status_tells_states_and_edges_as_they_are(tmp_path: Path, autojum
         (supervisor,) = (await read(system, "status"))["supervisors"]
         report = supervisor["report"]
         assert [(one["name"], one["state"], one["restarts"], one["reason"]) for one in report["services"]] == [
-            (name, "running", 0, None) for name in ("sts", "inventory", "order", "gateway")
+            (name, "running", 0, None) for name in service_names()
         ]
         edges = {(edge["caller"], edge["service"], edge["what"]): edge for edge in report["edges"]}
         assert set(edges) == {
@@ -184,7 +184,7 @@ async def test_status_tells_states_and_edges_as_they_are(tmp_path: Path, autojum
         assert edges["order", "inventory", "stock"]["ok"] >= 5
         assert {(one["service"], one["keys"]) for one in report["issuers"]} == {("inventory", 1), ("order", 1)}
         assert all(0 <= one["age"] < 300 for one in report["issuers"])
-        assert {one["name"] for one in report["certificates"]} == {"ca", "sts", "inventory", "order", "gateway"}
+        assert {one["name"] for one in report["certificates"]} == {"ca", *service_names()}
         assert report["journal"]["stuck"] == 0
         trust = [(one["caller"], one["service"], one["scopes"]) for one in report["trust"]]
         assert ("gateway", "sts", ["operate"]) in trust
@@ -227,10 +227,14 @@ async def test_a_supervisor_that_does_not_answer_is_named(tmp_path: Path, autoju
         assert here["report"]["services"]
 
 
+ALONE = {name: f"127.0.0.1:{9401 + number}" for number, name in enumerate(service_names())}
+"""The admin listener of each service that runs alone."""
+
+
 @pytest.mark.parametrize(
     ("admin_listen", "configured", "asked"),
     [
-        ("", (), ["127.0.0.1:9404", "127.0.0.1:9401", "127.0.0.1:9402", "127.0.0.1:9403"]),
+        ("", (), [ALONE["gateway"], *(at for name, at in ALONE.items() if name != "gateway")]),
         ("127.0.0.1:9400", (), ["127.0.0.1:9400"]),
         ("", ("127.0.0.1:9", "127.0.0.1:10"), ["127.0.0.1:9", "127.0.0.1:10"]),
     ],

@@ -18,10 +18,13 @@ PAGES = {"add-a-route": ["200"], "add-a-scope": ["201", "200", "403"], "add-a-se
 AFFECTED = (
     "tests/test_architecture.py",
     "tests/unit/test_config.py",
+    "tests/unit/test_edges.py",
     "tests/reference",
     "tests/contract/test_openapi.py",
     "tests/contract/test_deployment.py",
+    "tests/contract/test_operate.py",
     "tests/contract/test_table_of_calls.py",
+    "tests/faults/test_restart.py",
     "tests/system/test_deployment_files.py",
 )
 """Tests that look at tables, and would miss what is not in them."""

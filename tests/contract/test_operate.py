@@ -24,7 +24,6 @@ from tests.contract.shop_setup import open_shop, surfer
 
 READS = ("status", "history", "accounts", "keys", "sessions", "held")
 CHANGES = ("keys/rotate", "sessions/none-such/revoke")
-ALL = len(service_names())
 ORDER = {"id": "100500", "name": "Sample order", "items": [{"category": "books", "code": "978-1617295959", "qty": 2}]}
 SECRETS = ("PRIVATE", "oma_", "omr_", "eyJ", "private_pem", '"d":')
 """What no answer may hold: keys, and tokens of any kind."""
@@ -231,7 +230,7 @@ async def test_a_supervisor_that_does_not_answer_is_named(tmp_path: Path, autoju
 @pytest.mark.parametrize(
     ("admin_listen", "configured", "asked"),
     [
-        ("", (), [f"127.0.0.1:{9400 + place}" for place in (ALL, *range(1, ALL))]),
+        ("", (), [f"127.0.0.1:{9400 + place}" for place in (len(service_names()), *range(1, len(service_names())))]),
         ("127.0.0.1:9400", (), ["127.0.0.1:9400"]),
         ("", ("127.0.0.1:9", "127.0.0.1:10"), ["127.0.0.1:9", "127.0.0.1:10"]),
     ],

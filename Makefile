@@ -16,7 +16,7 @@ ARGS ?=
 # Options of pytest: make test TESTS="tests/unit -k tokens"
 TESTS ?=
 
-.PHONY: setup run demo guide test test-postgres bench trace bench-calls bench-tokens bench-orders bench-sts bench-telemetry profile crash-test lint style types format lock clean mutation stateful npm conformance metrics dist test-browser screenshots
+.PHONY: setup run demo guide test test-postgres bench trace bench-calls bench-tokens bench-orders bench-sts bench-telemetry profile crash-test lint style types format lock clean mutation stateful npm conformance metrics reference dist test-browser screenshots
 
 setup: $(VENV)/.dev  ## everything for work on the project
 
@@ -54,7 +54,7 @@ screenshots: $(VENV)/.dev  ## pictures of the web client for the README; needs C
 
 # Tests of these names would find nothing else there: they are about connections, tokens and files.
 NO_DATA := faults/test_unkillable contract/test_unforgeable contract/test_deployment contract/test_openapi contract/test_browser contract/test_path \
-	faults/test_rotation faults/test_jwks faults/test_pools
+	contract/test_start_orders faults/test_rotation faults/test_jwks faults/test_pools
 # make test-postgres EVERY=--every=2 runs half of the files, tomorrow the other half.
 EVERY ?=
 test-postgres: $(VENV)/.dev  ## the tests of whole suites and of orders once more, with their data in PostgreSQL
@@ -129,6 +129,9 @@ conformance: $(VENV)/.dev  ## docs/conformance.md from the tables in tests/confo
 
 metrics: $(VENV)/.dev  ## the table in docs/metrics.md from a suite that runs
 	$(BIN)/python -m tests.observability
+
+reference: $(VENV)/.dev  ## docs/reference from the code: command line, HTTP API, errors
+	$(BIN)/python -m tests.reference
 
 format: $(VENV)/.dev  ## let ruff write the files
 	$(BIN)/ruff format .

@@ -2,56 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import Any
-
+from ordermgmt.gateway import contract as gateway
+from ordermgmt.gateway.operation import Answer, Operation, Parameter
 from ordermgmt.inventory import contract as inventory
 from ordermgmt.order import contract as order
 from ordermgmt.sts import contract as sts
 
-__all__ = ["OPERATIONS", "Answer", "Operation", "Parameter"]
-
-
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """A part of a request beside its body. `where` is `path`, `query` or `header`; `kind` is a type for msgspec."""
-
-    name: str
-    where: str
-    about: str
-    kind: Any = str
-    required: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A status that is no error: the type of its body, None for no body, and its headers."""
-
-    about: str
-    body: Any = None
-    headers: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """One method of one route. `scope` is what its token needs: `""` for any token, None for no token at all.
-
-    `errors` are the codes of problem documents that belong to this very operation, by status; `COMMON_ERRORS` of
-    `openapi` come on top.
-    """
-
-    method: str
-    path: str
-    id: str
-    about: str
-    answers: Mapping[int, Answer]
-    scope: str | None = None
-    body: Any = None
-    parameters: tuple[Parameter, ...] = ()
-    errors: Mapping[int, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
-
+__all__ = ["OPERATIONS"]
 
 _ORDER = Parameter("order_id", "path", "Which order.", order.OrderId, required=True)
 _OPERATION = Parameter("operation_id", "path", "Which operation of the journal.", order.OrderId, required=True)
@@ -184,6 +141,43 @@ _JOURNAL = (
 )
 
 _OPERATIONS = (
+    Operation(
+        "GET",
+        gateway.STATUS_PATH,
+        "getStatus",
+        "See the services, and the requests between them in the last minute.",
+        {200: Answer("What each supervisor knows.", gateway.Seen, headers=("ETag",)), 304: _NOT_MODIFIED},
+        scope=order.OPERATE,
+        parameters=(_IF_NONE_MATCH,),
+    ),
+    Operation(
+        "GET",
+        gateway.HISTORY_PATH,
+        "getHistory",
+        "See the last three minutes of the requests between services, a sample every two seconds.",
+        {200: Answer("What each supervisor has kept.", gateway.Seen, headers=("ETag",)), 304: _NOT_MODIFIED},
+        scope=order.OPERATE,
+        parameters=(_IF_NONE_MATCH,),
+    ),
+    Operation(
+        "GET",
+        gateway.ACCOUNTS_PATH,
+        "getAccounts",
+        "Account for every piece: what was added is in orders or in stock.",
+        {200: Answer("All goods.", gateway.Accounts)},
+        scope=order.OPERATE,
+        errors={
+            503: (
+                "inventory-no-answer",
+                "inventory-rubbish",
+                "inventory-unavailable",
+                "inventory-unreachable",
+                "order-no-answer",
+                "order-rubbish",
+                "order-unreachable",
+            )
+        },
+    ),
     Operation(
         "GET",
         "/operate/held",

@@ -21,6 +21,7 @@ __all__ = [
     "LOGIN_PATH",
     "LOGOUT_PATH",
     "OPENAPI_PATH",
+    "OWN_PATHS",
     "PATH_PATH",
     "RETURNED_HEADERS",
     "ROUTES",
@@ -62,6 +63,8 @@ KEY_FILE = "gateway-key"
 STATUS_PATH = "/operate/status"
 HISTORY_PATH = "/operate/history"
 ACCOUNTS_PATH = "/operate/accounts"
+OWN_PATHS = (STATUS_PATH, HISTORY_PATH, ACCOUNTS_PATH)
+"""What the gateway itself tells operators, who GET it: no route leads on to a service."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +103,7 @@ ROUTES = (
 )
 
 WATCHED_PATHS = frozenset(
-    f"{API_PREFIX}{path}"
-    for path in (STATUS_PATH, HISTORY_PATH, ACCOUNTS_PATH, *(route.path for route in ROUTES if route.watched))
+    f"{API_PREFIX}{path}" for path in (*OWN_PATHS, *(route.path for route in ROUTES if route.watched))
 )
 """What the operator's page asks for by itself, again and again: no use of a session, which else would never end."""
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import msgspec
 
-from ordermgmt.gateway.api import OPERATIONS, Answer, Operation, Parameter
+from ordermgmt.gateway.api import OPERATIONS
+from ordermgmt.gateway.operation import Answer, Operation, Parameter
 from ordermgmt.net.problem import CONTENT_TYPE, TYPE_PREFIX
 from ordermgmt.order import contract as order
 

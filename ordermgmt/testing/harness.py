@@ -135,9 +135,12 @@ class RunningSystem:
                 return secret
         raise KeyError(client_id)
 
-    async def token(self, client_id: str, *, resource: str | None = None, scope: str = "") -> str:
-        """Get a token for a demo client: an opaque one for the gateway, or with a `resource` a JWT for that."""
-        credentials = b64encode(f"{client_id}:{self.secret(client_id)}".encode()).decode()
+    async def token(self, client_id: str, *, resource: str | None = None, scope: str = "", secret: str = "") -> str:
+        """Get a token for a client: an opaque one for the gateway, or with a `resource` a JWT for that.
+
+        Without a `secret` it is a demo client.
+        """
+        credentials = b64encode(f"{client_id}:{secret or self.secret(client_id)}".encode()).decode()
         answer = await self.token_request(
             {"grant_type": "client_credentials", "resource": resource or "", "scope": scope},
             headers=[("authorization", f"Basic {credentials}")],

@@ -28,6 +28,7 @@ def main() -> None:
         chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
         visitors = Visitors(Shop(running), chromium)
         press = chromium.new_page()
+        fill_the_list(visitors)
         for size_name, size in SIZES.items():
             for scheme in SCHEMES:
                 visitor = visitors.arrive(size=size, scheme=scheme)
@@ -66,13 +67,15 @@ def walk(visitor: Visitor) -> Iterator[str]:
     expect(visitor.heading("What just happened")).to_be_visible()
     yield "what-just-happened"
     page.keyboard.press("Escape")
-    visitor.link("Change").click()
-    page.get_by_label("Add an item").select_option(label=MACBOOK)
-    visitor.button("Add").click()
-    visitor.button("Save the changes").click()
+    yield from change(visitor)
     expect(visitor.main).to_contain_text("Changed by")
     yield "order"
     place = page.url
+    visitor.tab("Orders").click()
+    expect(visitor.heading("All orders")).to_be_visible()
+    expect(visitor.main).to_contain_text("Office shelf")
+    page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
+    yield "orders"
     visitor.open("/operate")
     expect(visitor.main).to_contain_text("inventory")
     page.wait_for_timeout(3000)  # so that there is something to draw
@@ -82,6 +85,38 @@ def walk(visitor: Visitor) -> Iterator[str]:
     yield "api"
     page.goto(place)
     expect(visitor.heading("History")).to_be_visible()
+
+
+def change(visitor: Visitor) -> Iterator[str]:
+    """Change the order that is shown, while somebody else does."""
+    page, order_id = visitor.page, visitor.order_id
+    visitor.link("Change").click()
+    page.get_by_label("Add an item").select_option(label=MACBOOK)
+    visitor.button("Add").click()
+    page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
+    yield "edit"
+    other = visitor.another_tab()
+    other.open(f"/#/orders/{order_id}/edit")
+    other.page.get_by_label("Name of the order").fill("Reading room, second floor")
+    other.button(f"One more of {HEADPHONES}").click()
+    other.button("Save the changes").click()
+    expect(other.notices).to_contain_text("The changes are saved.")
+    visitor.come_forward()  # the other tab stays: what it asks for would fail if it was closed meanwhile
+    visitor.button("Save the changes").click()
+    expect(page.get_by_role("dialog", name="Somebody else has changed this order")).to_be_visible()
+    yield "conflict"
+    visitor.button("Save mine over theirs").click()
+
+
+def fill_the_list(visitors: Visitors) -> None:
+    """Place orders that stay, so that there is a list."""
+    visitor = visitors.arrive("admin")
+    for name, goods in (
+        ("Office shelf", (API_SECURITY,)),
+        ("Trade fair", (HEADPHONES, MACBOOK)),
+        ("Spare", (HEADPHONES,)),
+    ):
+        visitor.order(name, *goods)
 
 
 def reduced(press: Page, picture: bytes) -> bytes:

@@ -17,7 +17,7 @@ from ordermgmt.deployment.kubernetes import manifests
 from ordermgmt.deployment.network_policies import network_policy
 from ordermgmt.deployment.plan import Options, configuration_file, in_containers, parts
 from ordermgmt.placement import Service
-from ordermgmt.system import EDGES, SERVICES
+from ordermgmt.system import EDGES, SERVICES, service_names
 
 KUBERNETES = ("1.28", "1.37")
 """The oldest and the newest version whose schemas are asked."""
@@ -116,7 +116,8 @@ def test_manifests_fit_the_schemas_of_kubernetes(version: str, *, cert_manager: 
         except kubernetes_validate.SchemaNotFoundError:
             unchecked.add(one["kind"])
     assert unchecked == (UNCHECKED if cert_manager else set())
-    assert len(found) == 4 * 4 + 2 + (3 + 4 if cert_manager else 0)
+    services = len(SERVICES)
+    assert len(found) == 4 * services + 2 + (3 + services if cert_manager else 0)
 
 
 def test_the_schema_sees_a_mistake() -> None:
@@ -159,11 +160,14 @@ def test_a_pod_gets_its_own_certificate_and_no_secret_is_in_the_manifests() -> N
         for one in found
         if one["kind"] == "Deployment"
     }
+    shared = {"sts": ["ordermgmt-sts-key"], "gateway": ["ordermgmt-gateway-key"]}
     assert secrets == {
-        "sts": ["sts-certificate", "ordermgmt-database", "ordermgmt-sts-key"],
-        "inventory": ["inventory-certificate", "ordermgmt-database"],
-        "order": ["order-certificate", "ordermgmt-database"],
-        "gateway": ["gateway-certificate", "ordermgmt-database", "ordermgmt-gateway-key"],
+        one.name: [
+            f"{one.name}-certificate",
+            *(["ordermgmt-database"] if one.keeps_data else []),
+            *shared.get(one.name, []),
+        ]
+        for one in SERVICES
     }
     assert not [one for one in found if one["kind"] == "Secret"]
     issued = {one["metadata"]["name"]: one["spec"] for one in found if one["kind"] == "Certificate"}
@@ -203,8 +207,8 @@ def test_the_settings_arrive_as_they_were(tmp_path: Path) -> None:
     assert arrived.gateway.public_url == "https://orders.example.com"
     assert arrived.sts.public_url == "https://sts:9445"
     assert arrived.suite.sts_mtls == ("sts:9446",)
-    assert arrived.suite.admin == ("sts:9400", "inventory:9400", "order:9400", "gateway:9400")
-    assert arrived.suite.names == ("localhost", "orders.example.com", "sts", "inventory", "order", "gateway")
+    assert arrived.suite.admin == tuple(f"{name}:9400" for name in service_names())
+    assert arrived.suite.names == ("localhost", "orders.example.com", *service_names())
     (map_,) = [one for one in kubernetes_files(config, Options())["shared.yaml"] if one["kind"] == "ConfigMap"]
     (tmp_path / "map.toml").write_text(map_["data"]["ordermgmt.toml"])
     assert load_config(tmp_path / "map.toml", {}).suite.drain_delay == 7.5

@@ -10,9 +10,10 @@ import pytest
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from ordermgmt.gateway.api import OPERATIONS, Operation
-from ordermgmt.gateway.contract import ROUTES
+from ordermgmt.gateway.api import OPERATIONS
+from ordermgmt.gateway.contract import OWN_PATHS, ROUTES
 from ordermgmt.gateway.openapi import document
+from ordermgmt.gateway.operation import Operation
 from ordermgmt.net.outbound import Response
 from ordermgmt.testing.harness import RunningSystem, running_system
 
@@ -38,6 +39,7 @@ def test_every_route_of_the_table_is_in_it_and_no_other() -> None:
         for methods, needs in ((route.authenticated, True), (route.public, False))
         for method in methods
     }
+    routed |= {("GET", path, True) for path in OWN_PATHS}
     described = {(operation.method, operation.path, operation.scope is not None) for operation in OPERATIONS}
     assert described == routed
     assert len({operation.id for operation in OPERATIONS}) == len(OPERATIONS)
@@ -102,6 +104,9 @@ async def test_answers_are_what_it_says(spec: dict[str, Any], tmp_path: Path) ->
         ("getOrderHistory", 200),
         ("listJournal", 200),
         ("retryOperation", 404),
+        ("getStatus", 200),
+        ("getHistory", 200),
+        ("getAccounts", 200),
         ("listHeld", 200),
         ("listKeys", 200),
         ("rotateKeys", 200),

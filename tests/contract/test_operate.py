@@ -12,12 +12,12 @@ import trio
 from trio.testing import MockClock
 
 from ordermgmt.config import AdminConfig, Config, SuiteConfig
-from ordermgmt.gateway.contract import ACCOUNTS_PATH, HISTORY_PATH, ROUTES, STATUS_PATH
+from ordermgmt.gateway.contract import OWN_PATHS, ROUTES
 from ordermgmt.net.outbound import Response
 from ordermgmt.storage import open_database
 from ordermgmt.sts.main import open_accounts
 from ordermgmt.supervision.health import State
-from ordermgmt.system import Suite
+from ordermgmt.system import Suite, service_names
 from ordermgmt.testing.harness import RunningSystem, running_system
 from tests.contract.login_setup import CLIENT, Portal
 from tests.contract.shop_setup import open_shop, surfer
@@ -58,7 +58,7 @@ async def test_only_operators_see_and_do_anything(tmp_path: Path, autojump_clock
 async def test_only_sessions_of_operators_see_and_do_anything(tmp_path: Path, autojump_clock: MockClock) -> None:
     asked = [*(("GET", path) for path in READS), *(("POST", path) for path in CHANGES)]
     routes = [(method, route.path) for route in ROUTES for method in route.methods if route.path.startswith("/operate")]
-    routes += [("GET", path) for path in (STATUS_PATH, HISTORY_PATH, ACCOUNTS_PATH)]
+    routes += [("GET", path) for path in OWN_PATHS]
     known = [(method, f"/operate/{path.replace('none-such', '<session_id>')}") for method, path in asked]
     assert sorted(known) == sorted(routes)
     async with running_system(tmp_path) as system:
@@ -159,7 +159,7 @@ async def test_status_tells_states_and_edges_as_they_are(tmp_path: Path, autojum
         (supervisor,) = (await read(system, "status"))["supervisors"]
         report = supervisor["report"]
         assert [(one["name"], one["state"], one["restarts"], one["reason"]) for one in report["services"]] == [
-            (name, "running", 0, None) for name in ("sts", "inventory", "order", "gateway")
+            (name, "running", 0, None) for name in service_names()
         ]
         edges = {(edge["caller"], edge["service"], edge["what"]): edge for edge in report["edges"]}
         assert set(edges) == {
@@ -181,9 +181,9 @@ async def test_status_tells_states_and_edges_as_they_are(tmp_path: Path, autojum
         assert (clients["ok"], clients["refused"], clients["failed"]) == (5, 1, 0)
         assert sum(clients["counts"]) == 6
         assert edges["order", "inventory", "stock"]["ok"] >= 5
-        assert {(one["service"], one["keys"]) for one in report["issuers"]} == {("inventory", 1), ("order", 1)}
+        assert {one["service"]: one["keys"] for one in report["issuers"]} == {"inventory": 1, "order": 1}
         assert all(0 <= one["age"] < 300 for one in report["issuers"])
-        assert {one["name"] for one in report["certificates"]} == {"ca", "sts", "inventory", "order", "gateway"}
+        assert {one["name"] for one in report["certificates"]} == {"ca", *service_names()}
         assert report["journal"]["stuck"] == 0
         trust = [(one["caller"], one["service"], one["scopes"]) for one in report["trust"]]
         assert ("gateway", "sts", ["operate"]) in trust
@@ -229,7 +229,7 @@ async def test_a_supervisor_that_does_not_answer_is_named(tmp_path: Path, autoju
 @pytest.mark.parametrize(
     ("admin_listen", "configured", "asked"),
     [
-        ("", (), ["127.0.0.1:9404", "127.0.0.1:9401", "127.0.0.1:9402", "127.0.0.1:9403"]),
+        ("", (), [f"127.0.0.1:{9400 + place}" for place in (len(service_names()), *range(1, len(service_names())))]),
         ("127.0.0.1:9400", (), ["127.0.0.1:9400"]),
         ("", ("127.0.0.1:9", "127.0.0.1:10"), ["127.0.0.1:9", "127.0.0.1:10"]),
     ],

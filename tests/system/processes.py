@@ -16,12 +16,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ordermgmt.system import SERVICES
 from tests.leaks.watch import check_child
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 20.0
 """Seconds after which what should have happened has failed the test; normally it takes a fraction of that."""
-LISTENERS = ("ADMIN_LISTEN", "STS_LISTEN", "STS_MTLS_LISTEN", "ORDER_LISTEN", "INVENTORY_LISTEN", "GATEWAY_LISTEN")
+LISTENERS = ("ADMIN_LISTEN", *(f"{service.name}_{key}".upper() for service in SERVICES for key in service.listeners))
 ROW = re.compile(r"^(\w+)(-\d+)?( \(mTLS\))? +([^ ]+):(\d+) +running +(\d+) +", re.MULTILINE)
 
 

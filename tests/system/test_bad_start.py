@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from ordermgmt.system import service_names
 from tests.leaks.watch import check_child
 from tests.system.processes import PATIENCE, ROOT, environment, is_refused, run_module
 
@@ -53,7 +54,7 @@ CASES = {
         settings=ISSUER + 'jwks_url = "https://id.example.com/"\n[sts]\npublic_url = "https://id.example.com"\n',
     ),
     "nobody could order": Bad(("order.trust_sts", "order.issuers"), settings="[order]\ntrust_sts = false\n"),
-    "not in the table": Bad(("'shop'", "sts, inventory, order, gateway"), arguments=("order", "shop")),
+    "not in the table": Bad(("'shop'", ", ".join(service_names())), arguments=("order", "shop")),
     "guide beyond loopback": Bad(
         ("gateway.listen", "0.0.0.0:0", "--guide"),
         arguments=("--guide",),

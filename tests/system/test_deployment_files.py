@@ -16,7 +16,7 @@ from ordermgmt.__main__ import main
 from ordermgmt.config import Config
 from ordermgmt.deployment.compose import compose
 from ordermgmt.deployment.plan import Options, configuration_file, in_containers, parts
-from ordermgmt.system import SERVICES
+from ordermgmt.system import SERVICES, service_names
 from tests.contract.test_deployment import CONFIGURED
 
 
@@ -81,7 +81,8 @@ def test_the_compose_file_fits_the_schema_of_compose(tmp_path: Path) -> None:
         done = subprocess.run([*check, str(out / "compose.yaml")], check=False, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout
         services = yaml.safe_load((out / "compose.yaml").read_text())["services"]
-        assert [service["image"] for service in services.values()] == ["shop/orders:7"] * 4
+        assert list(services) == service_names()
+        assert {service["image"] for service in services.values()} == {"shop/orders:7"}
         assert all(service["read_only"] and service["cap_drop"] == ["ALL"] for service in services.values())
 
 
@@ -92,8 +93,9 @@ def test_a_compose_file_hands_each_service_its_own_key() -> None:
     for name, service in found["services"].items():
         keys = [secret["source"] for secret in service["secrets"] if secret["source"].endswith("-key")]
         assert keys == [f"{name}-key"]
-        assert "database-password" in str(service["secrets"])
-        assert "database" in service["networks"]
+        keeps_data = next(one.keeps_data for one in SERVICES if one.name == name)
+        assert ("database-password" in str(service["secrets"])) is keeps_data
+        assert ("database" in service["networks"]) is keeps_data
     assert found["secrets"]["database-password"] == {"file": "./pw"}
 
 

@@ -1,4 +1,4 @@
-"""The order service alone, as docs/config.md shows it: an issuer with a CA of its own, real processes, real TLS."""
+"""The order service alone, as the page of how to shows it: an issuer with a CA of its own, real processes, real TLS."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ordermgmt.security.keys import SigningKey
 from tests.system.processes import ROOT, SuiteProcess, suite, wait_until
 from tests.system.test_partial_start import free_ports
 
-PAGE = (ROOT / "docs/config.md").read_text()
+PAGE = (ROOT / "docs/how-to/identity-provider.md").read_text()
 BOOK = {"category": "books", "code": "978-1617295959", "qty": 1}
 KEY = SigningKey.generate("RS256")
 

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from ordermgmt.system import service_names
 from tests.system.processes import suite
 
 pytestmark = pytest.mark.serial
 
-SERVICES = ["sts", "inventory", "order", "gateway"]
+SERVICES = service_names()
 READY_WITHIN = 2.0
 """Seconds from exec to /readyz, on a second start."""
 ATTEMPTS = 3
@@ -60,6 +61,7 @@ def test_under_a_pipe_the_table_is_plain_lines(tmp_path: Path) -> None:
     lines = table.splitlines()
     assert lines[0].split() == ["address", "state", "pid", "certificate"]
     assert lines[1].split() == ["admin", f"127.0.0.1:{ports['admin']}", "running", str(started.process.pid), "none"]
-    assert [line.split()[0] for line in lines[2:7]] == ["sts", "sts", "inventory", "order", "gateway"]
-    assert all(line.endswith(f" running  {started.process.pid}  89 days left") for line in lines[2:7])
+    rows = lines[2 : 3 + len(SERVICES)]
+    assert [line.split()[0] for line in rows] == ["sts", *SERVICES]
+    assert all(line.endswith(f" running  {started.process.pid}  89 days left") for line in rows)
     assert f"try:   curl --cacert certs/ca.pem https://localhost:{ports['gateway']}/inventory" in lines

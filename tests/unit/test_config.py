@@ -14,7 +14,8 @@ from ordermgmt.config import Config, IssuerConfig, Section, load_config
 from ordermgmt.endpoints import resolve_endpoints
 from ordermgmt.errors import StartError
 
-PAGE = (Path(__file__).parents[2] / "docs/config.md").read_text()
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = (DOCS / "config.md").read_text()
 SECTIONS = {**get_type_hints(Config), "order.issuers": IssuerConfig}
 
 
@@ -137,13 +138,18 @@ def test_the_page_lists_every_setting_with_its_default() -> None:
                 assert msgspec.json.decode(msgspec.json.encode(fields[key].default)) == default, key
 
 
-def test_the_examples_of_the_page_are_configurations(tmp_path: Path) -> None:
-    examples = re.findall(r"```toml\n(.*?)```", PAGE, flags=re.DOTALL)
-    assert len(examples) == 4
-    provider, issuer, shared, machines = (load_config(written(tmp_path, text), {}) for text in examples)
-    assert provider.gateway.issuer == "https://id.example.com/realms/shop"
+def examples(tmp_path: Path, page: str) -> list[Config]:
+    found = re.findall(r"```toml\n(.*?)```", (DOCS / "how-to" / page).read_text(), flags=re.DOTALL)
+    return [load_config(written(tmp_path, text), {}) for text in found]
+
+
+def test_the_examples_of_the_pages_are_configurations(tmp_path: Path) -> None:
+    provider, alone = examples(tmp_path, "identity-provider.md")
+    assert provider.gateway.issuer == provider.order.issuers[0].issuer == "https://id.example.com"
+    assert alone.order.issuers[0].scopes == {"orders.write": "add_order", "orders.admin": "cancel_order"}
+    (shared,) = examples(tmp_path, "postgresql.md")
     assert shared.suite.database.startswith("postgresql://")
-    assert issuer.order.issuers[0].scopes == {"orders.write": "add_order", "orders.admin": "cancel_order"}
+    (machines,) = examples(tmp_path, "several-machines.md")
     endpoints = resolve_endpoints(machines, {})
     assert endpoints.issuer == "https://one.example.com:9445"
     assert [address.host for address in endpoints.order] == ["two.example.com"]

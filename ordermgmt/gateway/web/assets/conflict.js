@@ -54,12 +54,12 @@ function comparison(before, theirs, ours, items) {
       "tr",
       {},
       h("th", { scope: "row" }, what),
-      values.map((value) => h("td", {}, value)),
+      values.map((value) => h("td", value === values[0] ? {} : { class: "differs" }, value)),
     ),
   );
   return h(
     "div",
     { class: "scroll", role: "region", "aria-label": "What differs", tabindex: "0" },
-    h("table", {}, h("thead", {}, h("tr", {}, h("td", {}), heads)), h("tbody", {}, lines)),
+    h("table", { class: "versions" }, h("thead", {}, h("tr", {}, h("td", {}), heads)), h("tbody", {}, lines)),
   );
 }

@@ -30,24 +30,29 @@ function section(method, path, operation) {
   return h("details", { class: "card operation", id: operation.operationId },
     h("summary", {}, h("span", { class: "method" }, method), h("code", {}, path),
       h("span", { class: "chip" }, scopes ? scopes.join(" ") || "any token" : "public"),
-      h("span", { class: "muted" }, operation.summary)),
+      h("span", { class: "muted" }, prose(operation.summary))),
     operation.parameters && parameters(operation.parameters),
     operation.requestBody && [h("h3", {}, "Body"), body(operation.requestBody.content)],
     h("h3", {}, "Answers"), answers(operation.responses));
+}
+
+/** @param {string} text with code in backticks */
+function prose(text) {
+  return text.split("`").map((part, place) => (place % 2 ? h("code", {}, part) : part));
 }
 
 /** @param {any[]} list */
 function parameters(list) {
   return [h("h3", {}, "Parameters"), table(["Name", "In", "What it is"], list.map((each) => [
     each.name, each.in + (each.required ? ", required" : ""),
-    [each.description, " ", h("span", { class: "mono muted" }, each.schema.pattern ?? each.schema.type)],
+    [prose(each.description), " ", h("span", { class: "mono muted" }, each.schema.pattern ?? each.schema.type)],
   ]))];
 }
 
 /** @param {any} responses */
 function answers(responses) {
   return table(["Status", "What it means", "Body", "Headers"], Object.entries(responses).map(([status, answer]) => [
-    status, answer.description, answer.content ? body(answer.content) : "none", Object.keys(answer.headers ?? {}).join(", "),
+    status, prose(answer.description), answer.content ? body(answer.content) : "none", Object.keys(answer.headers ?? {}).join(", "),
   ]));
 }
 
@@ -74,7 +79,7 @@ function reference(schema) {
 /** @param {string} name @param {any} schema */
 function type(name, schema) {
   return h("section", { class: "card", id: name, tabindex: "-1" },
-    h("h3", {}, name), schema.description && h("p", { class: "muted" }, schema.description),
+    h("h3", {}, name), schema.description && h("p", { class: "muted" }, prose(schema.description)),
     h("pre", { class: "schema", tabindex: "0", role: "group", "aria-label": `Schema of ${name}` },
       JSON.stringify({ required: schema.required, properties: schema.properties }, null, 2)));
 }

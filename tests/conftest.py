@@ -57,10 +57,18 @@ def pytest_sessionfinish() -> None:
     assert not watch.WATCH.found, watch.WATCH.found
 
 
+@pytest.fixture(autouse=True, scope="module")
+def secrets_of_a_module() -> Iterator[None]:
+    """Keep the secrets of what several tests share for as long as they do."""
+    with watch.WATCH.forgetting():
+        yield
+
+
 @pytest.fixture(autouse=True)
 def no_secret_in_a_log() -> Iterator[None]:
     """Fail the test in which a secret was logged."""
-    yield
+    with watch.WATCH.forgetting():
+        yield
     found = watch.WATCH.take()
     if found:
         pytest.fail("\n".join(found))

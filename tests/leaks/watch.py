@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ class Leaks:
         self.paused = False
         """Whether nothing is learned or looked at, for a test that counts what a request costs."""
         self._kinds: dict[bytes, str] = {}
+        self._kinds_of_children: dict[bytes, str] = {}
         self._lengths: set[int] = set()
         self._read: Counter[Path] = Counter()
 
@@ -55,9 +57,23 @@ class Leaks:
             content = content[: len(content) // RECORD.size * RECORD.size]
             self._read[file] += len(content)
             for known, number, length in RECORD.iter_unpack(content):
-                self._kinds.setdefault(known, KINDS[number])
+                self._kinds_of_children.setdefault(known, KINDS[number])
                 self._lengths.add(length)
                 self.counts[KINDS[number]] += 1
+
+    @contextmanager
+    def forgetting(self) -> Iterator[None]:
+        """Forget in the end what this process made in the block.
+
+        Suites in one process are seeded: what is a password in one is the id of a request in another. Those of children
+        are not.
+        """
+        known = len(self._kinds)
+        try:
+            yield
+        finally:
+            for word in list(islice(self._kinds, known, None)):
+                del self._kinds[word]
 
     def look(self, text: str, where: str) -> None:
         """Look at a line, as far as the first secret in it."""
@@ -80,13 +96,17 @@ class Leaks:
         return found
 
     def _kind(self, word: str) -> str | None:
-        kind = self._kinds.get(digest(word))
+        kind = self._known(word)
         if kind is None and len(word) > SHORTEST:
             # It may have grown together with what stands before or after it.
             for length in self._lengths:
                 if length < len(word):
-                    kind = kind or self._kinds.get(digest(word[:length])) or self._kinds.get(digest(word[-length:]))
+                    kind = kind or self._known(word[:length]) or self._known(word[-length:])
         return kind
+
+    def _known(self, word: str) -> str | None:
+        known = digest(word)
+        return self._kinds.get(known) or self._kinds_of_children.get(known)
 
 
 WATCH = Leaks()

@@ -113,7 +113,7 @@ def test_what_shows_a_claim_is_there(page: Path) -> None:
 
 
 TARGETS = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
-ELSEWHERE = {"cp", "docker", "kubectl", "openssl", "scp"}
+ELSEWHERE = {"cp", "docker", "kubectl", "openssl", "pg_restore", "scp"}
 
 
 def check_options(variable: str) -> None:

@@ -127,7 +127,7 @@ def test_what_does_not_drain_in_time_is_cut_off_and_the_exit_status_tells() -> N
         output, log = process.communicate(timeout=PATIENCE)
     assert "second did not drain in time and was cut off" in output
     assert process.returncode == 4
-    assert "error first failed" in log
+    assert '"level":"error","service":"first","event":"failed"' in log
 
 
 def test_hangup_reloads_as_often_as_it_comes_and_ends_nothing() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
 from random import Random
@@ -76,7 +77,7 @@ async def test_what_is_not_taken_is_counted_and_told_once(capsys: pytest.Capture
         record(queue, 2)
         work(queue)
     assert counts(queue) == [6, 0, 4]
-    said = [line.split(" ")[3] for line in capsys.readouterr().err.splitlines()]
+    said = [json.loads(line)["event"] for line in capsys.readouterr().err.splitlines()]
     assert said == ["spans-not-exported", "spans-exported-again"]
 
 

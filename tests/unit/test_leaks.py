@@ -55,6 +55,17 @@ def test_a_secret_is_found_wherever_it_stands(known: Leaks, line: str, kind: str
     assert not any(SECRET in one or PEM_LINE in one for one in found)
 
 
+def test_what_a_test_made_is_forgotten_and_nothing_else(known: Leaks) -> None:
+    with known.forgetting():
+        known.tell("cookie", SECRET[::-1])
+        known.look(SECRET[::-1], "here")
+        assert len(known.take()) == 1
+    known.look(SECRET[::-1], "here")
+    assert known.take() == []
+    known.look(SECRET, "here")
+    assert len(known.take()) == 1
+
+
 @pytest.mark.parametrize("line", ["", SECRET[:-1], SECRET.lower(), "an-id-of-22-characters-ok", "correct horse"])
 def test_what_is_none_is_not(known: Leaks, line: str) -> None:
     known.look(line, "here")

@@ -16,7 +16,7 @@ from ordermgmt.net.outbound import open_client
 from ordermgmt.security.tls import PublicTls
 from tests.contract.shop_setup import Surfer
 from tests.log_lines import select
-from tests.system.processes import PATIENCE, SuiteProcess, suite
+from tests.system.processes import PATIENCE, SuiteProcess, suite, wait_until
 
 ISSUER = "https://sts.example"
 """A user is one of an issuer, so both suites have the same one, whatever their ports."""
@@ -54,8 +54,9 @@ async def go_on(running: SuiteProcess, cookies: dict[str, str]) -> None:
 def test_a_session_outlives_a_suite_that_is_killed(tmp_path: Path) -> None:
     with suite(tmp_path, changes=CHANGES) as running:
         cookies = trio.run(sign_in, running)
+        # A line is written just after its answer, so that an answer does not wait for it.
+        wait_until(lambda: len(select(running.log, "answered", method="POST", status=201)) >= 2, "both lines")
         assert running.stop(signal.SIGKILL) == -signal.SIGKILL
-        # what it said before is on disk, one line for each request of each service
         gateway, order = select(running.log, "answered", method="POST", status=201)
         assert {gateway["service"], order["service"]} == {"gateway", "order"}
         assert (gateway["sub"], order["sub"], gateway["request_id"]) == ("alice", "alice", order["request_id"])

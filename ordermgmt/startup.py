@@ -9,8 +9,9 @@ from pathlib import Path
 from ordermgmt.clock import SystemClock
 from ordermgmt.net import format_address
 from ordermgmt.pki import files as pki
+from ordermgmt.suite import Suite
 from ordermgmt.supervision.health import Health, State
-from ordermgmt.system import Suite, service_names
+from ordermgmt.system import service_names
 from ordermgmt.telemetry.console import ServiceRow, show_startup
 
 __all__ = ["show_when_ready"]

@@ -19,9 +19,10 @@ from ordermgmt.net.open_files import fit_open_files
 from ordermgmt.pki import files as pki
 from ordermgmt.processes import in_own_process, work_with
 from ordermgmt.startup import show_when_ready
+from ordermgmt.suite import Suite
 from ordermgmt.supervision.signals import watch
 from ordermgmt.supervision.worker import work
-from ordermgmt.system import Suite, select
+from ordermgmt.system import select
 from ordermgmt.telemetry.logs import configure_logs
 
 __all__ = ["child", "run", "run_only"]

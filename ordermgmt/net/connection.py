@@ -224,7 +224,7 @@ class Connection:
         self._end()
 
     def _must_close(self) -> bool:
-        expired = trio.current_time() - self._accepted > self._limits.lifetime
+        expired = trio.current_time() >= self._accepted + self._limits.lifetime  # as `ends_at` says
         return expired or self._shared.context.terminated.is_set()
 
     async def _close(self) -> None:

@@ -154,14 +154,15 @@ class HttpClient:
         """GET an answer of lines, hand each to `take` as it comes, and return its status when it is complete.
 
         Lines of at most `limit` bytes, without their ends, and only those of a 200. There is no time limit here. Raises
-        Unreachable, Interrupted, TooLong for a longer line, and what `take` raises; then the connection is closed.
+        Unreachable, Interrupted, TooLong for a longer line, and what `take` raises. The connection is closed in the
+        end: an answer that lasts mostly ends with it, and who asked again over it could lose the race.
         """
 
         def send(address: Address) -> Awaitable[int]:
             return self._transport.follow(address, message, answered, take)
 
         with self._watched("GET") as answered:
-            message = Message("GET", target, self._tell_origin(headers), b"", limit)
+            message = Message("GET", target, [*self._tell_origin(headers), ("connection", "close")], b"", limit)
             await self._take_place()
             try:
                 return await self._try_addresses(send)

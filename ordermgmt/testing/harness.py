@@ -23,8 +23,9 @@ from ordermgmt.security.keys import SigningKey
 from ordermgmt.security.tls import PublicTls, client_tls, load_credential
 from ordermgmt.storage import Location, locate
 from ordermgmt.sts.main import open_keys
+from ordermgmt.suite import Suite
 from ordermgmt.supervision.child import Run
-from ordermgmt.system import Suite, select, service_names
+from ordermgmt.system import select, service_names
 from ordermgmt.telemetry.exporting import open_exporter
 from ordermgmt.testing.clocks import VirtualClock
 from ordermgmt.testing.memory import MemoryNetwork

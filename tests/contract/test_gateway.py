@@ -12,7 +12,7 @@ import trio
 
 from ordermgmt.net.outbound import HttpClient, Response
 from ordermgmt.sts.client import IssuedToken, StsClient
-from ordermgmt.system import Suite
+from ordermgmt.suite import Suite
 from ordermgmt.testing.harness import RunningSystem, running_system
 
 SAMPLE = {"name": "Sample order", "items": [{"category": "books", "code": "978-1617295959", "qty": 1}]}

@@ -20,7 +20,7 @@ from ordermgmt.config import Config, SuiteConfig
 from ordermgmt.net.outbound import Interrupted, Response, Unreachable, open_client
 from ordermgmt.pki import files as pki
 from ordermgmt.security.tls import Credential, PublicTls, client_tls, load_credential
-from ordermgmt.system import Suite
+from ordermgmt.suite import Suite
 from ordermgmt.testing.clocks import START, VirtualClock
 from ordermgmt.testing.harness import RunningSystem, running_system
 from tests.log_lines import select

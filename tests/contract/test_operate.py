@@ -16,8 +16,9 @@ from ordermgmt.gateway.contract import OWN_PATHS, ROUTES
 from ordermgmt.net.outbound import Response
 from ordermgmt.storage import open_database
 from ordermgmt.sts.main import open_accounts
+from ordermgmt.suite import Suite
 from ordermgmt.supervision.health import State
-from ordermgmt.system import Suite, service_names
+from ordermgmt.system import service_names
 from ordermgmt.testing.harness import RunningSystem, running_system
 from tests.contract.login_setup import CLIENT, Portal
 from tests.contract.shop_setup import open_shop, surfer

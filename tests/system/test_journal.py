@@ -88,7 +88,8 @@ def test_an_operator_sees_what_is_stuck_and_has_it_tried_again(tmp_path: Path) -
         assert metrics(running)['ordermgmt_journal_stuck{service="order"}'] == 0
         page = (ROOT / "docs" / "metrics.md").read_text()
         names = {re.sub(r"(_seconds)_(bucket|count|sum)$", r"\1", name.partition("{")[0]) for name in metrics(running)}
-        assert names == set(re.findall(r"`(ordermgmt_\w+)`", page))
+        of_a_collector = {f"ordermgmt_spans_{what}_total" for what in ("exported", "dropped")}
+        assert names | of_a_collector == set(re.findall(r"`(ordermgmt_\w+)`", page))
         with closing(sqlite3.connect(tmp_path / "var" / "order.sqlite", timeout=5)) as file, file:
             file.execute(
                 "INSERT INTO journal SELECT 'op-1', kind, '2', name, items, deltas, version + 1000, replaces, iss, sub,"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import socket
 import ssl
@@ -21,6 +20,7 @@ from ordermgmt.config import SuiteConfig
 from tests import postgres_setup
 from tests.crash.books import Books, PostgresBooks, SqliteBooks
 from tests.crash.registration import Secret, register
+from tests.log_lines import select
 from tests.postgres_setup import PostgresServer
 from tests.system import processes
 from tests.system.processes import PATIENCE, SuiteProcess, connect, is_running, run_module, suite, wait_until
@@ -137,9 +137,9 @@ async def test_orders_go_to_both_and_one_that_is_killed_loses_none(
         assert len(by_process) == 2
         assert running.stop() == 0
         log = running.log
-    stopped = re.findall(r"(?m)^\S+ info (\S+) stopped$", log)
-    assert [name.partition("-")[0] for name in stopped] == [name for name in SERVICES[::-1] for _ in (1, 2)]
-    assert log.count(" crashed ") == 1
+    stopped = [line["service"].partition("-")[0] for line in select(log, "stopped")]
+    assert stopped == [name for name in SERVICES[::-1] for _ in (1, 2)]
+    assert len(select(log, "crashed")) == 1
     assert "Traceback" not in log
 
 

@@ -125,7 +125,7 @@ async def test_a_cancellation_at_any_step_leaves_nothing(
             assert network.open == len(persistent._idle)
             assert len(persistent._idle) == (0 if scope.cancelled_caught else 1)
             assert (await persistent.exchange(HERE, GET)).content == b"ok"
-    assert cancelled > 3
+    assert cancelled >= 3
     assert network.open == 0
 
 

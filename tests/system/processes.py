@@ -166,8 +166,8 @@ def suite(
 ) -> Iterator[SuiteProcess]:
     """Start the suite, wait until it is ready; leaving the block kills what is left of it.
 
-    Its log is searched for secrets in the end: for known ones, unless it is a `program` or source of its own, and for what
-    looks like one.
+    Its log is searched for secrets in the end: for known ones, unless it has a `program` or a source of its own, and
+    for what looks like one.
     """
     command = [*program, *arguments]
     with (

@@ -59,7 +59,13 @@ async def open_portal(
     provider = Provider(_client(context), _connect(context), runtime.clock)
     await nursery.start(provider.run)
     told = None if config.issuer else revocations  # what the suite's own STS says of its tokens is not about others'
-    exchanges = Exchanges(_exchange(provider, runtime.clock), revocations=told, clock=runtime.clock, nursery=nursery)
+    exchanges = Exchanges(
+        _exchange(provider, runtime.clock),
+        revocations=told,
+        clock=runtime.clock,
+        nursery=nursery,
+        cache="session_exchanges",
+    )
     sessions = BrowserSessions(
         database, provider, safe, Refresher(database, safe, provider, runtime.entropy, nursery), limits
     )

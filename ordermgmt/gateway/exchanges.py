@@ -79,7 +79,13 @@ class Exchanges:
     """
 
     def __init__(
-        self, exchange: Exchange, *, revocations: Revocations | None, clock: Clock, nursery: trio.Nursery
+        self,
+        exchange: Exchange,
+        *,
+        revocations: Revocations | None,
+        clock: Clock,
+        nursery: trio.Nursery,
+        cache: str = "exchanges",
     ) -> None:
         self._exchange = exchange
         self._revocations = revocations
@@ -87,7 +93,7 @@ class Exchanges:
         self._nursery = nursery
         self._kept: OrderedDict[tuple[bytes, str], Exchanged] = OrderedDict()
         self._flights: dict[tuple[bytes, str], _Flight] = {}
-        self.lookups = Lookups("exchanges", lambda: len(self._kept))
+        self.lookups = Lookups(cache, lambda: len(self._kept))
         """How often an exchange was kept already."""
 
     async def get(self, subject_token: str, audience: str) -> Exchanged:

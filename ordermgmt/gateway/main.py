@@ -89,7 +89,7 @@ async def run(context: ServiceContext, *, task_status: trio.TaskStatus[None] = t
             ]
 
         context.readiness[context.name] = partial(unready_reason, database)
-        context.measured_by(figures, exchanges.lookups.figures)
+        context.measured_by(figures, exchanges.lookups.figures, portal.api.lookups.figures)
         guard = Guard(
             Require(), _authenticate(exchanges), AUDIENCE, authenticate_session=partial(authenticate_session, portal)
         )

@@ -18,6 +18,7 @@ from ordermgmt.gateway.sign_in import SignIns
 from ordermgmt.gateway.trail import Trails
 from ordermgmt.ids import Entropy
 from ordermgmt.order.contract import AUDIENCE as ORDER
+from ordermgmt.telemetry.caches import Lookups
 
 __all__ = ["Portal", "SessionApi"]
 
@@ -35,6 +36,11 @@ class SessionApi:
         self._forwarder = forwarder
         self._sessions = sessions
         self._exchanges = exchanges
+
+    @property
+    def lookups(self) -> Lookups:
+        """How often an exchange was kept already."""
+        return self._exchanges.lookups
 
     async def forward(self, request: Request, session: Session) -> Answer:
         """Pass a request on for the session's user. Raises as `Forwarder.forward` does.

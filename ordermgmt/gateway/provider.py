@@ -268,8 +268,9 @@ def _refusal(answer: Response, no_good: set[str]) -> Exception:
     except (msgspec.DecodeError, UnicodeDecodeError):
         return Unavailable("provider-unavailable", f"the provider answered {answer.status}", retry_after=1)
     if refused.error in no_good:
-        return GrantRefused(refused.error_description or refused.error)
-    log.error("provider-refused", error=refused.error, description=refused.error_description)
+        return GrantRefused(refused.error)
+    # Not its description, which is free text: some repeat there what they were sent, a token or a code.
+    log.error("provider-refused", error=refused.error[:64])
     return Unavailable("provider-refused", "the provider does not serve this service", retry_after=5)
 
 

@@ -61,9 +61,6 @@ class Tokens(Unshown, msgspec.Struct, frozen=True):
     identity: str = ""
     """The ID token, for the hint at logout."""
 
-    def __repr__(self) -> str:
-        return "Tokens()"
-
 
 @dataclass(frozen=True, slots=True)
 class Session:

@@ -39,6 +39,12 @@ LOGINS_RETRY = 10
 """Seconds after which to try again when too many logins are on their way: each ends by itself."""
 
 _ONCE = ("state", "code", "iss", "error")
+_ERRORS = frozenset({
+    "access_denied", "account_selection_required", "consent_required", "interaction_required", "invalid_request",
+    "invalid_scope", "login_required", "server_error", "temporarily_unavailable", "unauthorized_client",
+    "unsupported_response_type",
+})  # fmt: skip
+"""RFC 6749 section 4.1.2.1, OpenID Connect Core section 3.1.2.6."""
 
 
 class LoginRefused(Exception):
@@ -140,9 +146,10 @@ class SignIns:
             raise LoginRefused("answered-before-or-too-late")
         issuer = given.get("iss")
         if issuer != provider.metadata.issuer and (issuer is not None or provider.metadata.says_issuer):
-            raise LoginRefused("other-issuer", issuer or "")  # RFC 9207 section 2.4
+            raise LoginRefused("other-issuer")  # RFC 9207 section 2.4
         if "error" in given or not given.get("code"):
-            raise LoginRefused("provider-refused", given.get("error", ""))
+            error = given.get("error", "")  # of a query that anybody can make up
+            raise LoginRefused("provider-refused", error if error in _ERRORS else "")
         try:
             answer = await provider.redeem(given["code"], secrets.code_verifier)
             user = await provider.who(answer, secrets.nonce)

@@ -18,8 +18,7 @@ from ordermgmt.net import problem
 from ordermgmt.net.call import Answer, decode_json, require_json
 from ordermgmt.net.limits import MAX_BODY
 from ordermgmt.telemetry.logs import get_logger
-from ordermgmt.telemetry.requests import note_code
-from ordermgmt.telemetry.trace import name_by_route
+from ordermgmt.telemetry.requests import note_code, note_route
 
 __all__ = [
     "App",
@@ -115,10 +114,10 @@ class App(QuartTrio):
     """An application whose every error is one of ours, rendered in one place."""
 
     async def preprocess_request(self, request_context: Any = None) -> Any:
-        """Name the span before anybody can refuse the request."""
+        """Note the route before anybody can refuse the request."""
         asked = request if request_context is None else request_context.request
         if asked.url_rule is not None:
-            name_by_route(asked.method, asked.url_rule.rule)
+            note_route(asked.method, asked.url_rule.rule)
         return await super().preprocess_request(request_context)
 
     async def handle_user_exception(self, error: Any) -> Any:

@@ -120,6 +120,12 @@ class Inbox:
         return {"type": "http.request", "body": body, "more_body": not self._complete}
 
 
+def is_gone(scope: Any) -> bool:
+    """Tell whether the client of a request is gone; of a server that is not ours, that is not known."""
+    inbox = scope.get("extensions", {}).get(INBOX)
+    return inbox is not None and inbox.gone
+
+
 def _no_threads(*_: Any) -> None:
     msg = "applications are asynchronous"
     raise RuntimeError(msg)

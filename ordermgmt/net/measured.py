@@ -9,6 +9,7 @@ import trio
 from hypercorn.typing import ASGIFramework, ASGIReceiveCallable, ASGISendCallable, ASGISendEvent, HTTPScope, Scope
 
 from ordermgmt.net.app_stream import STARTS
+from ordermgmt.net.app_tasks import is_gone
 from ordermgmt.telemetry.edges import ObserveRequest, Outcome, outcome_of
 from ordermgmt.telemetry.logs import write_line
 from ordermgmt.telemetry.requests import REQUEST_ID, RequestContext, begin_request, end_request
@@ -47,7 +48,7 @@ def measured(
         working = begin_request(request)
         try:
             await app(scope, receive, watch)
-            outcome = "failed"
+            outcome = "cancelled" if is_gone(scope) else "failed"
         except Exception:
             outcome = "failed"
             raise

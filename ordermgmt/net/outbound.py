@@ -126,7 +126,7 @@ class HttpClient:
                 span.attributes |= {"http.request.method": method, "server.address": to}
             try:
                 yield answered
-            except (Unreachable, Interrupted):
+            except Exception:
                 outcome = outcome and "failed"
                 raise
             finally:

@@ -23,7 +23,7 @@ from ordermgmt.net.app import App, one_error, read_body, render_failure
 from ordermgmt.net.app_stream import ANSWER
 from ordermgmt.net.app_tasks import INBOX, Inbox
 from ordermgmt.net.call import Answer, Call, Endpoint
-from ordermgmt.telemetry.trace import name_by_route
+from ordermgmt.telemetry.requests import note_route
 
 __all__ = ["Gate", "ShortCut", "view_of"]
 
@@ -101,7 +101,7 @@ class ShortCut:
         call = Call(
             scope["method"], scope["path"], parameters, b"", scope["headers"], partial(inbox.read, self._max_body)
         )
-        name_by_route(call.method, way.rule)
+        note_route(call.method, way.rule)
         gathered = steps.gather() if self._tells_steps else None
         # A client that is gone waits for no answer: this ends there as it does in the framework.
         with trio.CancelScope() as gone:

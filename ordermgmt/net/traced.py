@@ -7,7 +7,7 @@ from typing import Any
 from hypercorn.typing import ASGIFramework, ASGIReceiveCallable, ASGISendCallable, ASGISendEvent, Scope
 
 from ordermgmt.net.app_stream import STARTS
-from ordermgmt.net.app_tasks import INBOX
+from ordermgmt.net.app_tasks import is_gone
 from ordermgmt.telemetry.trace import BeginSpan, Span
 
 __all__ = ["traced"]
@@ -43,8 +43,7 @@ async def _watched(
 
     await app(scope, receive, watch)
     if span.outcome is None:
-        inbox = scope["extensions"].get(INBOX)
-        if inbox is not None and inbox.gone:
+        if is_gone(scope):
             span.conclude("cancelled", "cancelled")
         else:
             span.conclude("failed", "no-answer")

@@ -101,8 +101,10 @@ async def run(context: ServiceContext, *, task_status: trio.TaskStatus[None] = t
             context.measured_by(partial(_figures, orders, followed), keys, verifier.lookups.figures)
             await background.start(orders.run)
             app = create_app(orders, Guard(Require(), verifier.verify, AUDIENCE), public_url=endpoints.order_url)
+            # Programs come here with tokens of other issuers: they do not decide what is recorded.
+            begin = context.tracer.serve_public if context.config.order.issuers else context.tracer.serve
             await serve(
-                traced(context.measured(app), context.tracer.serve),
+                traced(context.measured(app), begin),
                 context.bindings["listen"].open_listener(),
                 drain=context.drain,
                 tls=context.listener_tls(),

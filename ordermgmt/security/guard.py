@@ -219,7 +219,7 @@ class Guard:
 
         Raises Unauthenticated, Forbidden, or what `authenticate` raises. A session is that of the framework's request.
         """
-        _note_caller(peer, rule)
+        _note_caller(peer)
         policy = self._policies.get((rule, method))
         if policy is None:
             raise Forbidden("no-policy")
@@ -286,9 +286,8 @@ class Guard:
         return challenge(error, self._realm)
 
 
-def _note_caller(peer: Peer | None, route: str = UNMATCHED) -> None:
-    """Let the log say which route a request is to, and whose connection it came over."""
+def _note_caller(peer: Peer | None) -> None:
+    """Let the log say whose connection a request came over."""
     noted = current_request()
     if noted is not None:
-        noted.route = route
         noted.caller = None if peer is None else peer.name or peer.uri

@@ -148,7 +148,7 @@ async def _open_app(
     app = create_app(
         tokens, portal, keys, documents, feed=feed, callers=context.callers, guide_jwks=_guide_jwks(context)
     )
-    return context.measured(app), tokens
+    return app, tokens
 
 
 def _rules(context: ServiceContext) -> Rules:
@@ -180,8 +180,9 @@ async def _serve(
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve one listener. Only the one that asks for certificates has peers."""
+    begin = context.tracer.serve if client_certificates else context.tracer.serve_public
     await serve(
-        traced(app, context.tracer.serve if client_certificates else context.tracer.serve_public),
+        traced(context.measured(app, public=not client_certificates), begin),
         context.bindings[setting].open_listener(),
         drain=context.drain,
         tls=context.listener_tls(client_certificates=client_certificates),

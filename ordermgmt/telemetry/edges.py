@@ -11,7 +11,7 @@ from typing import Literal
 
 from ordermgmt.telemetry.metrics import BOUNDS, Figure
 
-__all__ = ["CALLS", "REQUESTS", "Edges", "Observe", "ObserveRequest", "Outcome", "outcome_of"]
+__all__ = ["CALLS", "REQUESTS", "Edges", "Observe", "ObserveRequest", "Outcome", "known_method", "outcome_of"]
 
 CALLS = "ordermgmt_call_seconds"
 REQUESTS = "ordermgmt_request_seconds"
@@ -24,6 +24,8 @@ ObserveRequest = Callable[[str, str, float, Outcome], None]
 """Is told of each request its method and its route, how many seconds it took, and how it ended."""
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
+_OTHER = "_OTHER"
+"""Any other method, as OpenTelemetry has it."""
 
 _MEANING = {
     CALLS: "Time that requests to other services took.",
@@ -34,6 +36,11 @@ _MEANING = {
 def outcome_of(status: int) -> Outcome:
     """Return what an answer with this status is."""
     return "failed" if status >= 500 else "refused" if status >= 400 else "ok"
+
+
+def known_method(method: str) -> str:
+    """Return the method, or `_OTHER`: a client may make up any, and what is told of requests has only a few."""
+    return method if method in _METHODS else _OTHER
 
 
 class _Durations:
@@ -57,7 +64,7 @@ class Edges:
 
     def answered(self, method: str, route: str, seconds: float, outcome: Outcome) -> None:
         """Count a request to this service. A method that is none of ours is one with all others."""
-        key = method if method in _METHODS else "other", route
+        key = known_method(method), route
         observe = self._observers.get(key)
         if observe is None:
             observe = self._observers[key] = self._observe(REQUESTS, *key)

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from contextvars import ContextVar, Token
 from dataclasses import dataclass
 
-from ordermgmt.telemetry.trace import current_span
+from ordermgmt.telemetry.edges import known_method
+from ordermgmt.telemetry.trace import current_span, name_by_route
 
 __all__ = [
     "REQUEST_ID",
@@ -22,6 +23,7 @@ __all__ = [
     "end_request",
     "note_code",
     "note_principal",
+    "note_route",
 ]
 
 REQUEST_ID = "x-request-id"
@@ -53,7 +55,7 @@ class RequestContext:
     def of(cls, method: str, sent: bytes | None, new_id: Callable[[], str]) -> RequestContext:
         """Begin one, with the id that was `sent` if that looks like one of ours."""
         known = sent is not None and _ID.fullmatch(sent) is not None
-        return cls(sent.decode("ascii") if known and sent is not None else new_id(), method)
+        return cls(sent.decode("ascii") if known and sent is not None else new_id(), known_method(method))
 
     def fields(self) -> dict[str, str]:
         """Return what a line of the log says of it, with the ids of the span of the current task."""
@@ -80,6 +82,14 @@ _current: ContextVar[RequestContext | None] = ContextVar("_current", default=Non
 def current_request() -> RequestContext | None:
     """Return the request that the current task works for; None if it works for none."""
     return _current.get()
+
+
+def note_route(method: str, route: str) -> None:
+    """Let the log, the metrics and the trace say which route the current request is to: its template, one of a few."""
+    request = _current.get()
+    if request is not None:
+        request.route = route
+    name_by_route(method, route)
 
 
 def note_principal(iss: str, sub: str, *, act: str | None = None, jti: str | None = None) -> None:

@@ -20,7 +20,7 @@ import trio
 from ordermgmt import errors
 from ordermgmt.clock import Clock
 from ordermgmt.ids import Entropy
-from ordermgmt.telemetry.edges import Outcome, outcome_of
+from ordermgmt.telemetry.edges import Outcome, known_method, outcome_of
 from ordermgmt.telemetry.metrics import Figure
 from ordermgmt.telemetry.trace_context import TRACEPARENT, TRACESTATE, parse, render
 
@@ -44,8 +44,6 @@ MAX_LINKS = 128
 Kind = Literal["server", "client", "internal"]
 Attribute = str | int | float | bool
 
-_METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
-"""Others may be anything, and are told as one."""
 _TRACEPARENT = TRACEPARENT.encode()
 _TRACESTATE = TRACESTATE.encode()
 _current: ContextVar[Span | None] = ContextVar("_current", default=None)
@@ -146,6 +144,7 @@ class Span:
     ) -> None:
         if self._token is not None:
             _current.reset(self._token)
+            self._token = None  # it holds the context of the task, and a span may wait long to be exported
         if self.recorded:
             self.seconds = trio.current_time() - self._begun
             if error is not None:
@@ -200,7 +199,7 @@ class Tracer:
             span = Span(self, said.trace_id, ids[32:], said.span_id, sampled=sampled)
             span.state = said.state
         if span.recorded:
-            span.name, span.kind = method if method in _METHODS else "_OTHER", "server"
+            span.name, span.kind = known_method(method), "server"
             span.attributes["http.request.method"] = span.name
         return span
 

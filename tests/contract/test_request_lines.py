@@ -9,7 +9,10 @@ import pytest
 import trio
 
 from ordermgmt.gateway.contract import API_PREFIX
+from ordermgmt.net import short_cut
+from ordermgmt.testing import faults
 from ordermgmt.testing.harness import RunningSystem, running_system
+from ordermgmt.testing.memory import MemoryNetwork
 from tests.contract.shop_setup import open_shop, surfer
 from tests.log_lines import lines_of, select
 
@@ -53,6 +56,29 @@ async def test_a_create_can_be_followed_by_its_id(
     assert who(asked) == (issuer, "client:order", None, asked["jti"], "order")
     (first,) = select(log, "answered", service="sts", route="/oauth2/token", sub="client:counter-app")
     assert "caller" not in first
+
+
+@pytest.mark.parametrize("short", [True, False], ids=["short way", "long way"])
+async def test_whoever_hangs_up_is_no_failure_of_ours(
+    short: bool,  # noqa: FBT001
+    tmp_path: Path,
+    autojump_clock: trio.abc.Clock,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(short_cut, "ENABLED", short)
+    network = MemoryNetwork()
+    async with running_system(tmp_path, network=network) as system:
+        token = await system.token("counter-app")
+        with faults.stall(network, system.address("inventory"), "answers"):
+            with trio.move_on_after(1):
+                await create(system, token)
+            await trio.sleep(1)
+    unanswered = select(capsys.readouterr().err, "unanswered", route="/order")
+    assert {line["service"]: (line["level"], line["outcome"]) for line in unanswered} == {
+        "gateway": ("info", "cancelled"),
+        "order": ("info", "cancelled"),
+    }
 
 
 async def test_what_is_refused_says_why_and_nothing_shows_a_path(

@@ -79,9 +79,9 @@ def test_routes_are_counted_and_no_client_can_make_more_of_them() -> None:
     assert counted == {
         ("GET", "ok"): 1,
         ("GET", "failed"): 0,
-        ("other", "ok"): 0,
-        ("other", "failed"): 0,
-        ("other", "refused"): 3,
+        ("_OTHER", "ok"): 0,
+        ("_OTHER", "failed"): 0,
+        ("_OTHER", "refused"): 3,
     }
 
 
@@ -89,7 +89,7 @@ def test_the_figures_of_all_routes_fit_through_the_control_channel() -> None:
     edges = Edges()
     for route in ROUTES:
         for path in (route.path, f"{API_PREFIX}{route.path}"):
-            for method in ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "other"):
+            for method in ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "_OTHER"):
                 for outcome in ("ok", "refused", "failed", "cancelled"):
                     edges.answered(method, path, 123456.789, outcome)
     assert len(msgspec.json.encode(Measured(tuple(edges.figures())))) < LONGEST

@@ -30,6 +30,8 @@ from tests.unit.authorization_setup import (
 )
 from tests.unit.sts_setup import exchange_of, service
 
+STS_OVER = "sts: all tokens, codes and sessions of until now are over"
+GATEWAY_OVER = "gateway: all sessions of browsers of until now are over"
 Good = Callable[[Browser, str], Awaitable[bool]]
 
 
@@ -166,8 +168,12 @@ def invoke(tmp_path: Path) -> Result:
     return CliRunner().invoke(main, ["tokens", "revoke-all"], env={"ORDERMGMT_SUITE_DATA": str(tmp_path / "var")})
 
 
-STS_OVER = "sts: all tokens, codes and sessions of until now are over"
-GATEWAY_OVER = "gateway: all sessions of browsers of until now are over"
+def test_the_command_acts_on_both_where_they_are_in_postgresql(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, postgres_dsn: str
+) -> None:
+    monkeypatch.setenv("ORDERMGMT_SUITE_DATABASE", postgres_dsn)
+    done = invoke(tmp_path)
+    assert (done.exit_code, done.output.splitlines()) == (0, [STS_OVER, GATEWAY_OVER])
 
 
 def test_the_command_fails_where_there_is_nothing_to_revoke(tmp_path: Path) -> None:

@@ -51,5 +51,8 @@ def _hints(suite: Suite) -> list[str]:
     if "gateway" in suite.addresses:
         lines.append(f"try:   curl --cacert {ca_file} {suite.endpoints.gateway_url}/inventory")
     if len(suite.services) == len(service_names()):
-        lines.append("       scripts/guide.sh" if suite.guide else "       scripts/demo.sh")
+        if suite.guide:
+            lines.append("       scripts/guide.sh")
+        elif suite.demo:
+            lines.append("       scripts/demo.sh")
     return [*lines, "stop:  Ctrl-C"]

@@ -78,5 +78,5 @@ class InlineThreads:
 
 
 def start_daemon(fn: Callable[[], None], name: str) -> None:
-    """Call `fn()` in a thread that ends with the process and that nobody waits for: a watch over the loop itself."""
+    """Call `fn()` in a thread that ends with the process at the latest."""
     threading.Thread(target=fn, name=name, daemon=True).start()

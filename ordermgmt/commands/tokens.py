@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from ordermgmt.commands.invocation import call_with, config_option, guide_option, read_config
+from ordermgmt.commands.invocation import call_with, config_option, failing_in_one_line, guide_option, read_config
+from ordermgmt.errors import StartError
 from ordermgmt.gateway.browser_sessions import end_all
 from ordermgmt.gateway.main import open_sessions
 from ordermgmt.placement import data_folder
@@ -31,11 +32,18 @@ def tokens_revoke_all(config_file: Path | None, *, guide: bool) -> None:
     Users log in again, and programs ask for new tokens. Passwords, secrets and keys stay.
     """
     config = read_config(config_file)
-    call_with(open_accounts, "sts", config, guide=guide, verb=Accounts.revoke_all)
-    sessions = locate(config.suite, "gateway", data_folder(config, guide=guide), guide=guide)
-    if isinstance(sessions, Path) and not sessions.exists():
-        click.echo("all tokens and sessions of until now are over")
-        click.echo(f"there is no {sessions} here: run this where the gateway runs, too")
-        return
-    call_with(open_sessions, "gateway", config, guide=guide, verb=end_all)
-    click.echo("all tokens and sessions of until now are over, those of browsers at the gateway, too")
+    data = data_folder(config, guide=guide)
+    with failing_in_one_line():
+        places = {service: locate(config.suite, service, data, guide=guide) for service in ("sts", "gateway")}
+        absent = {name: place for name, place in places.items() if isinstance(place, Path) and not place.exists()}
+        if absent.keys() == places.keys():
+            msg = f"there is neither {absent['sts']} nor {absent['gateway']} here: nothing was revoked"
+            raise StartError(msg)
+    if "sts" not in absent:
+        call_with(open_accounts, "sts", config, guide=guide, verb=Accounts.revoke_all)
+        click.echo("sts: all tokens, codes and sessions of until now are over")
+    if "gateway" not in absent:
+        call_with(open_sessions, "gateway", config, guide=guide, verb=end_all)
+        click.echo("gateway: all sessions of browsers of until now are over")
+    for name, place in absent.items():
+        click.echo(f"there is no {place} here: run this where the {name} service runs, too")

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import trio
 
-from ordermgmt.errors import StartError
+from ordermgmt.errors import Error, StartError
 from ordermgmt.supervision.health import Board, State
 from ordermgmt.supervision.policy import GiveUp, RestartPolicy
 from ordermgmt.telemetry.logs import get_logger
@@ -69,7 +69,7 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
 
 def _describe(error: BaseException) -> str:
     text = " ".join(str(error).split())
-    if isinstance(error, StartError | Crashed | ServiceFailed) and text:
+    if isinstance(error, Error | StartError | Crashed | ServiceFailed) and text:
         return text  # already a sentence for a person
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 

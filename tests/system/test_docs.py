@@ -46,13 +46,16 @@ def test_what_is_rotated(plain: SuiteProcess) -> None:
 @pytest.mark.slow
 def test_a_backup_is_taken_and_restored(tmp_path: Path) -> None:
     page = HOW_TO / "back-up.md"
-    while_it_runs, when_it_is_stopped = re.findall(r"```bash\n(.*?)```", page.read_text(), flags=re.DOTALL)
+    while_it_runs, when_it_is_stopped, to_practise = blocks(page, "bash")
+    home = {"HOME": str(tmp_path / "home")}
     with suite(tmp_path) as running:
-        run(while_it_runs, running)
+        run(while_it_runs, running, home)
+        run(to_practise, running, home)
         assert running.stop() == 0
-        run(when_it_is_stopped, running)
-    with suite(tmp_path) as running:
-        assert running.stop() == 0
+        run(when_it_is_stopped, running, home)
+    for data in ("var", "var/practice"):
+        with suite(tmp_path, changes={"ORDERMGMT_SUITE_DATA": data}) as running:
+            assert running.stop() == 0
 
 
 def test_the_story_of_the_guide(tmp_path: Path) -> None:
@@ -91,6 +94,8 @@ def test_what_is_shown_for_a_terminal_is_there(page: Path) -> None:
             case "python":
                 assert words[0] == "supervisor.py"
                 parse(run_command, words[1:])
+            case ".":
+                assert words == [".venv/bin/activate"]
             case "git":
                 assert words[:1] == ["apply"]
                 assert (ROOT / words[1]).is_file()
@@ -113,7 +118,7 @@ def test_what_shows_a_claim_is_there(page: Path) -> None:
 
 
 TARGETS = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
-ELSEWHERE = {"cp", "docker", "kubectl", "openssl", "pg_restore", "scp"}
+ELSEWHERE = {"cp", "docker", "export", "kubectl", "openssl", "pg_restore", "scp"}
 
 
 def check_options(variable: str) -> None:

@@ -28,6 +28,7 @@ OF_SERVICES = (
     "tests/contract/test_operate.py",
     "tests/contract/test_table_of_calls.py",
     "tests/faults/test_restart.py",
+    "tests/observability",
     "tests/system/test_deployment_files.py",
 )
 """Likewise, of the table of services."""
@@ -69,6 +70,8 @@ def test_a_copy_of_the_source_does_what_the_page_says(page: str, tmp_path: Path)
     tests = [name for name in added if "/test_" in name]
     assert tests
     check(source, "tests.reference")
+    if page == "add-a-service":
+        check(source, "tests.observability")
     check(source, "ruff", "check", "--no-cache", ".")
     check(source, "ruff", "format", "--no-cache", "--check", ".")
     affected = LOOKED_UP + (OF_SERVICES if page == "add-a-service" else ())

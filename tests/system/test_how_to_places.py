@@ -74,9 +74,8 @@ def test_two_machines(tmp_path: Path) -> None:
     settings = changed(settings, machines | ports)
     issue, order = blocks(page, "bash")
     one, two = tmp_path / "one", tmp_path / "two"
-    (two / "certs").mkdir(parents=True)
-    one.mkdir()
     for folder in (one, two):
+        folder.mkdir()
         (folder / "machines.toml").write_text(settings)
     listeners = ("STS_LISTEN", "STS_MTLS_LISTEN", "INVENTORY_LISTEN", "ORDER_LISTEN", "GATEWAY_LISTEN")
     # As the file says, but on the addresses of each machine alone.
@@ -85,7 +84,8 @@ def test_two_machines(tmp_path: Path) -> None:
         for number, (name, port) in enumerate(zip(listeners, printed, strict=True))
     }
     with suite(one, "sts", "inventory", "--config", "machines.toml", changes=addresses) as first:
-        run_with('scp() { cp "${@:1:$#-1}" ../two/certs/; }\n' + issue, one, addresses)
+        there = 'ssh() { (cd ../two && "${@:2}"); }\nscp() { cp "${@:1:$#-1}" ../two/certs/; }\n'
+        run_with(there + issue, one, addresses)
         with suite(two, "order", "gateway", "--config", "machines.toml", changes=addresses) as second:
             order = changed(order, machines | {port: ports[port] for port in (":9445", ":8443")})
             assert run(order, first, addresses | {"ORDERMGMT_CONFIG": "machines.toml"}) == ["201"]

@@ -157,6 +157,11 @@ def test_a_client_that_cannot_be_is_refused_in_one_line(run: Run, arguments: tup
     assert len(result.stderr.splitlines()) == 1
 
 
+def test_a_refusal_says_what_is_wrong_and_not_of_which_class_it_is(run: Run) -> None:
+    refused = run("clients", "reset", "shop")
+    assert (refused.exit_code, refused.stderr) == (1, "Error: no-such-client: there is no client shop with a secret\n")
+
+
 def test_accounts_live_in_postgresql_too(run: Run, monkeypatch: pytest.MonkeyPatch, postgres_dsn: str) -> None:
     monkeypatch.setenv("ORDERMGMT_SUITE_DATABASE", postgres_dsn)
     assert run("users", "add", "carol", "--generate").exit_code == 0

@@ -30,6 +30,8 @@ from tests.unit.authorization_setup import (
 )
 from tests.unit.sts_setup import exchange_of, service
 
+STS_OVER = "sts: all tokens, codes and sessions of until now are over"
+GATEWAY_OVER = "gateway: all sessions of browsers of until now are over"
 Good = Callable[[Browser, str], Awaitable[bool]]
 
 
@@ -166,20 +168,38 @@ def invoke(tmp_path: Path) -> Result:
     return CliRunner().invoke(main, ["tokens", "revoke-all"], env={"ORDERMGMT_SUITE_DATA": str(tmp_path / "var")})
 
 
-def test_the_command_says_what_is_over_and_where_else_it_has_to_run(tmp_path: Path) -> None:
+def test_the_command_acts_on_both_where_they_are_in_postgresql(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, postgres_dsn: str
+) -> None:
+    monkeypatch.setenv("ORDERMGMT_SUITE_DATABASE", postgres_dsn)
     done = invoke(tmp_path)
-    gateway = tmp_path / "var" / "gateway.sqlite"
+    assert (done.exit_code, done.output.splitlines()) == (0, [STS_OVER, GATEWAY_OVER])
+
+
+def test_the_command_fails_where_there_is_nothing_to_revoke(tmp_path: Path) -> None:
+    failed = invoke(tmp_path)
+    sts, gateway = tmp_path / "var" / "sts.sqlite", tmp_path / "var" / "gateway.sqlite"
+    assert (failed.exit_code, failed.stdout) == (1, "")
+    assert failed.stderr == f"Error: there is neither {sts} nor {gateway} here: nothing was revoked\n"
+    assert not (tmp_path / "var").exists()
+
+
+@pytest.mark.parametrize(
+    ("here", "over", "elsewhere"), [("sts", STS_OVER, "gateway"), ("gateway", GATEWAY_OVER, "sts")]
+)
+def test_the_command_says_what_is_over_and_where_else_it_has_to_run(
+    tmp_path: Path, here: str, over: str, elsewhere: str
+) -> None:
+    var = tmp_path / "var"
+    var.mkdir(mode=0o700)
+    (var / f"{here}.sqlite").touch()
+    done = invoke(tmp_path)
+    missing = var / f"{elsewhere}.sqlite"
     assert (done.exit_code, done.output.splitlines()) == (
         0,
-        [
-            "all tokens and sessions of until now are over",
-            f"there is no {gateway} here: run this where the gateway runs, too",
-        ],
+        [over, f"there is no {missing} here: run this where the {elsewhere} service runs, too"],
     )
-    assert not gateway.exists()
-    gateway.touch()
+    assert not missing.exists()
+    missing.touch()
     done = invoke(tmp_path)
-    assert (done.exit_code, done.output) == (
-        0,
-        "all tokens and sessions of until now are over, those of browsers at the gateway, too\n",
-    )
+    assert (done.exit_code, done.output.splitlines()) == (0, [STS_OVER, GATEWAY_OVER])

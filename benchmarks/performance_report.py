@@ -132,6 +132,8 @@ voided the run. `gateway` is a request with an opaque token through the gateway 
 has none. CPU is that of all processes of a side, for one request. `mixed` is 70 reads, 20 creates, 7 updates and 3
 cancels of 100.
 
+[What was aimed at, and what is short](performance-goals.md) says why.
+
 ![Requests per second, to the peer's](img/performance.svg)
 
 {markdown(rows)}

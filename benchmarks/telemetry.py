@@ -25,7 +25,7 @@ from typing import Any, NamedTuple, Self
 import trio
 
 from benchmarks.calls import Request, connect, converse, requests_of, stock_up
-from ordermgmt import runtime, system
+from ordermgmt import runtime, suite
 from ordermgmt.net.tls_stream import TlsStream
 from ordermgmt.telemetry.caches import Lookups
 from ordermgmt.telemetry.edges import Edges
@@ -112,7 +112,7 @@ async def measure(side: Side) -> float:
 
 async def compare(folder: Path, pairs: int) -> list[tuple[float, float]]:
     """Return the milliseconds of a create with telemetry and without, of so many pairs of rounds."""
-    with replaced(system, "LoopWatch", Quiet):
+    with replaced(suite, "LoopWatch", Quiet):
         async with AsyncExitStack() as stack:
             told = await stack.enter_async_context(opened(folder / "with"))
             with without_telemetry():

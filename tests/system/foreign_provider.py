@@ -9,17 +9,16 @@ import base64
 import hashlib
 import json
 import secrets
-import ssl
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-import trustme
 from joserfc import jwk, jwt
+
+from tests.system.foreign_server import ForeignServer
 
 __all__ = ["ForeignProvider"]
 
@@ -30,29 +29,20 @@ class ForeignProvider:
     """Serves on a free port of loopback; `ca` certifies it. `clients` are secrets by id."""
 
     def __init__(self, clients: dict[str, str]) -> None:
-        self.ca = trustme.CA()
         self.clients = clients
         self.key = jwk.ECKey.generate_key("P-256", {"kid": "k1", "alg": "ES256", "use": "sig"})
         self._requests: dict[str, dict[str, str]] = {}
         """Of a code, what was asked for."""
         self._scopes: dict[str, str] = {}
         """Of an access or refresh token."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.ca.issue_cert("localhost").configure_cert(context)
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._server.socket = context.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
-        self.url = f"https://localhost:{self._server.server_address[1]}"
+        self._server = ForeignServer(_handler(self))
+        self.ca = self._server.ca
+        self.url = f"https://localhost:{self._server.port}"
 
     @contextmanager
     def running(self) -> Iterator[ForeignProvider]:
-        thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
+        with self._server.running():
             yield self
-        finally:
-            self._server.shutdown()
-            thread.join()
-            self._server.server_close()
 
     def document(self, path: str) -> dict[str, Any] | None:
         """Return what is published at a path."""

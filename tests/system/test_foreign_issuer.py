@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-import ssl
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ import pytest
 import trustme
 
 from ordermgmt.security.keys import SigningKey
+from tests.system.foreign_server import ForeignServer
 from tests.system.processes import ROOT, SuiteProcess, suite, wait_until
 from tests.system.test_partial_start import free_ports
 
@@ -29,7 +28,6 @@ class Issuer:
     """Publishes a JWK set over TLS on a free port of this machine; `ca` certifies it."""
 
     def __init__(self) -> None:
-        self.ca = trustme.CA()
         self.asked = 0
         issuer, document = self, json.dumps({"keys": [KEY.public_jwk()]}).encode()
 
@@ -44,26 +42,13 @@ class Issuer:
             def log_message(self, *_: object) -> None:
                 pass
 
-        class Server(ThreadingHTTPServer):
-            def handle_error(self, *_: object) -> None:
-                """A client that does not believe us hangs up."""
-
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.ca.issue_cert("localhost").configure_cert(context)
-        self._server = Server(("127.0.0.1", 0), Keys)
-        self._server.socket = context.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
-        self.port = self._server.server_address[1]
+        self._server = ForeignServer(Keys)
+        self.ca, self.port = self._server.ca, self._server.port
 
     @contextmanager
     def running(self) -> Iterator[Issuer]:
-        thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
+        with self._server.running():
             yield self
-        finally:
-            self._server.shutdown()
-            thread.join()
-            self._server.server_close()
 
 
 @pytest.fixture

@@ -8,14 +8,11 @@ from urllib.parse import parse_qs, urlencode
 
 import pytest
 import trio
-from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
 from tests.browser import query_of
 from tests.system.processes import SuiteProcess, suite
-from tests.system.visiting import open_browser
+from tests.system.visiting import CALLBACK, REQUEST, VERIFIER, open_browser
 
-CALLBACK = "https://shop.example/callback"
-VERIFIER = "v" * 43
 BOOK = {"category": "books", "code": "978-1484220498", "qty": 1}
 
 
@@ -42,15 +39,7 @@ def test_a_user_who_was_added_logs_in_and_is_out_when_it_is_disabled(tmp_path: P
 async def log_in(running: SuiteProcess, password: str) -> str:
     """Go from the client's request to its access token."""
     browser = open_browser(running)
-    request = {
-        "response_type": "code",
-        "client_id": "shop",
-        "redirect_uri": CALLBACK,
-        "scope": "openid add_order",
-        "code_challenge": create_s256_code_challenge(VERIFIER),
-        "code_challenge_method": "S256",
-    }
-    login = await browser.get(f"/oauth2/authorize?{urlencode(request)}")
+    login = await browser.get(f"/oauth2/authorize?{urlencode(REQUEST)}")
     assert (await browser.submit(login, username="carol", password="wrong")).answer.status == 422
     consent = await browser.submit(login, username="carol", password=password)
     done = await browser.submit(consent, decision="allow")

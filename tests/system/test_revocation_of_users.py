@@ -9,30 +9,20 @@ from urllib.parse import parse_qs, urlencode
 
 import pytest
 import trio
-from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
 from tests.browser import FROM_HERE, Page, query_of
 from tests.contract.shop_setup import SESSION, Surfer
 from tests.system.processes import PATIENCE
 from tests.system.test_revocation import FORM, T_STREAM, Use, World, bearer, last_uses, opened, uses_of
 from tests.system.test_web_session import surfing
+from tests.system.visiting import CALLBACK, REQUEST, VERIFIER
 
-CALLBACK = "https://shop.example/callback"
-VERIFIER = "v" * 43
 Cookies = dict[str, str]
 
 
 async def code(browser: Surfer) -> str:
     """Have a client ask for the user whom the browser has signed in, who agrees."""
-    request = {
-        "response_type": "code",
-        "client_id": "shop",
-        "redirect_uri": CALLBACK,
-        "scope": "openid add_order",
-        "code_challenge": create_s256_code_challenge(VERIFIER),
-        "code_challenge_method": "S256",
-    }
-    answer = await browser.follow(f"{browser.issuer}/oauth2/authorize?{urlencode(request)}", stop=CALLBACK)
+    answer = await browser.follow(f"{browser.issuer}/oauth2/authorize?{urlencode(REQUEST)}", stop=CALLBACK)
     if "location" not in answer.headers:  # the first time
         page = Page(answer.content)
         form = urlencode({**page.fields, "decision": "allow"}).encode()

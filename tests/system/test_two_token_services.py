@@ -15,29 +15,19 @@ from urllib.parse import parse_qs, urlencode
 import httpx
 import pytest
 import trio
-from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
 from ordermgmt.clock import SystemClock
 from ordermgmt.pki import files as pki
 from tests import browser
 from tests.postgres_setup import PostgresServer, database
 from tests.system.processes import PATIENCE, SuiteProcess, run_module, suite
+from tests.system.visiting import CALLBACK, REQUEST, VERIFIER
 
 pytestmark = pytest.mark.slow
 
 MANY = 50
-CALLBACK = "https://shop.example/callback"
-VERIFIER = "v" * 43
 ISSUER = "https://localhost:9445"
 """The public URL of both, whoever hands requests out to them."""
-REQUEST = {
-    "response_type": "code",
-    "client_id": "shop",
-    "redirect_uri": CALLBACK,
-    "scope": "openid add_order",
-    "code_challenge": create_s256_code_challenge(VERIFIER),
-    "code_challenge_method": "S256",
-}
 GRANTS = ("authorization_code", "refresh_token", "client_credentials")
 
 

@@ -6,11 +6,24 @@ import http.client
 import ssl
 
 import trio
+from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
 from tests.browser import Answer, Browser, Headers
 from tests.system.processes import PATIENCE, SuiteProcess
 
-__all__ = ["Visitor", "open_browser"]
+__all__ = ["CALLBACK", "REQUEST", "VERIFIER", "Visitor", "open_browser"]
+
+CALLBACK = "https://shop.example/callback"
+VERIFIER = "v" * 43
+REQUEST = {
+    "response_type": "code",
+    "client_id": "shop",
+    "redirect_uri": CALLBACK,
+    "scope": "openid add_order",
+    "code_challenge": create_s256_code_challenge(VERIFIER),
+    "code_challenge_method": "S256",
+}
+"""An authorization request of the public client `shop`."""
 
 
 def open_browser(running: SuiteProcess) -> Browser:

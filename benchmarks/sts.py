@@ -39,7 +39,6 @@ from ordermgmt.telemetry.secrets import Secret
 from tests.browser import Browser
 from tests.system.processes import PATIENCE, SuiteProcess, suite
 from tests.system.test_two_token_services import (
-    CALLBACK,
     GRANTS,
     ISSUER,
     Pair,
@@ -47,6 +46,7 @@ from tests.system.test_two_token_services import (
     open_clients,
     redemption,
 )
+from tests.system.visiting import CALLBACK
 from tests.unit import authorization_setup as core_setup
 from tests.unit.sts_setup import ACCESS_TOKEN, DOMAIN, RULES, TOKEN_EXCHANGE
 
